@@ -1,0 +1,61 @@
+package gate
+
+import (
+	"context"
+	"time"
+
+	"github.com/poolrun/poolrun/internal/shm"
+)
+
+// The methods in this file are for a program that keeps books on a semaphore,
+// as the package pool does, and must know after a crash whether its change of
+// the value happened.
+//
+// The word's highest bit, the parity, flips with every Swap and with nothing
+// else: glibc adds to and subtracts from the count of sleepers below it and
+// works unchanged with the bit set. Who writes down the parity before a Swap
+// can tell afterwards whether the Swap took place, however many C programs
+// wait and post in between. All Swaps of one semaphore must exclude each other.
+
+// Parity is the word's highest bit.
+func (s *Sem) Parity() (parity uint32, err error) {
+	defer shm.CatchFault(&err)()
+	return uint32(s.sem.data.Load() >> 63), nil
+}
+
+// Swap adds delta to the value and flips the parity, in one atomic step. It
+// wakes nobody. When the value would fall below zero or rise above MaxValue it
+// changes nothing and returns ErrWouldBlock or ErrOverflow.
+func (s *Sem) Swap(delta int) (err error) {
+	defer shm.CatchFault(&err)()
+	for {
+		d := s.sem.data.Load()
+		value := int64(d&valueMask) + int64(delta)
+		switch {
+		case value < 0:
+			return ErrWouldBlock
+		case value > MaxValue:
+			return ErrOverflow
+		}
+		if s.sem.data.CompareAndSwap(d, (d&^valueMask|uint64(value))^parityBit) {
+			return nil
+		}
+	}
+}
+
+// CountSleeper counts one sleeper more, for good. From then on every
+// sem_post(3) makes a wake call, so that a process may Sleep on the semaphore
+// without being counted, and can die in its sleep without leaving a count.
+func (s *Sem) CountSleeper() (err error) {
+	defer shm.CatchFault(&err)()
+	s.sem.data.Add(oneSleeper)
+	return nil
+}
+
+// Sleep blocks while the value is this one: until a Post or a Wake, until limit
+// has passed (0: no limit), until ctx is done, or for no reason. It takes
+// nothing; the caller looks again. Its sleeper is counted by CountSleeper or
+// not at all.
+func (s *Sem) Sleep(ctx context.Context, value int, limit time.Duration) {
+	s.sleep(ctx, uint32(value), limit)
+}

@@ -1,0 +1,269 @@
+// Package shm makes, opens and maps objects in /dev/shm, where POSIX shared
+// memory and semaphores live (shm_overview(7)).
+package shm
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Dir is where the objects live: glibc and the kernel agree on this path.
+const Dir = "/dev/shm"
+
+// Path is the path of the object with this file name.
+func Path(file string) string { return Dir + "/" + file }
+
+// An Object is an open file of /dev/shm, mapped whole.
+type Object struct {
+	FD       int
+	ReadOnly bool
+	Inode    uint64
+	Mode     fs.FileMode // permission bits
+	UID      uint32
+	data     []byte
+}
+
+// Access says what Open asks for.
+type Access int
+
+const (
+	ReadWrite Access = iota
+	ReadOnly
+)
+
+// ErrFault is the error of CatchFault.
+var ErrFault = errors.New("truncated while in use")
+
+// Anonymous makes an object without a name: nothing is left of it when the
+// process dies before Link. Its space is reserved, so that a full file system
+// is an error here (ENOSPC) and not a SIGBUS later. The mode is exact, the
+// umask does not count. gid -1 keeps the caller's group.
+func Anonymous(size int64, mode fs.FileMode, gid int) (*Object, error) {
+	fd, err := unix.Open(Dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	setUp := func() error {
+		if gid >= 0 {
+			if err := unix.Fchown(fd, -1, gid); err != nil {
+				return fmt.Errorf("cannot give it to group %d: %w", gid, err)
+			}
+		}
+		if err := unix.Fchmod(fd, uint32(mode.Perm())); err != nil {
+			return err
+		}
+		return retry(func() error { return unix.Fallocate(fd, 0, 0, size) })
+	}
+	if err := setUp(); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return mapObject(fd, size, ReadWrite)
+}
+
+// Link gives an anonymous object its name; EEXIST where the name is taken.
+func (o *Object) Link(file string) error {
+	return unix.Linkat(unix.AT_FDCWD, o.procPath(), unix.AT_FDCWD, Path(file), unix.AT_SYMLINK_FOLLOW)
+}
+
+// Open opens and maps the object with this file name. It takes none but a
+// regular file of exactly this size whose owner one may trust: see trusted.
+func Open(file string, size int64, access Access) (*Object, error) {
+	flags := unix.O_RDWR
+	if access == ReadOnly {
+		flags = unix.O_RDONLY
+	}
+	// O_NONBLOCK: a FIFO of that name must not block the open.
+	fd, err := unix.Open(Path(file), flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	switch err {
+	case nil:
+	case unix.ELOOP:
+		return nil, &Refused{File: file, Reason: "is a symbolic link"}
+	case unix.EISDIR:
+		return nil, &Refused{File: file, Reason: "is a directory"}
+	case unix.EACCES:
+		return nil, fmt.Errorf("%s: %w%s", Path(file), err, ownedBy(file))
+	case unix.ENXIO: // a socket
+		return nil, &Refused{File: file, Reason: "is not a regular file"}
+	default:
+		return nil, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	refused := Refused{File: file, Reason: refusal(&st)}
+	if refused.Reason == "" && st.Size != size {
+		refused.Reason = fmt.Sprintf("has %d bytes instead of %d", st.Size, size)
+		refused.WrongSize = true
+	}
+	if refused.Reason != "" {
+		unix.Close(fd)
+		return nil, &refused
+	}
+	return mapObject(fd, size, access)
+}
+
+// Refused is the error for an object that is not what it should be.
+type Refused struct {
+	File, Reason string
+	WrongSize    bool // nothing else is wrong with it
+}
+
+func (r *Refused) Error() string { return Path(r.File) + " " + r.Reason }
+
+func refusal(st *unix.Stat_t) string {
+	switch {
+	case st.Mode&unix.S_IFMT == unix.S_IFDIR:
+		return "is a directory"
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return "is not a regular file"
+	case !trusted(st):
+		return "belongs to " + UserName(st.Uid) + ", who is neither you nor root, and is not shared through a group of yours"
+	}
+	return ""
+}
+
+// /dev/shm is writable to all: anybody can be first to take a name. An object
+// counts as the one that was meant if its owner is the caller or root (the rule
+// of fs.protected_regular, proc_sys_fs(5)), or if it is shared through a group
+// of the caller and closed to everybody else.
+func trusted(st *unix.Stat_t) bool {
+	if st.Uid == 0 || int(st.Uid) == os.Geteuid() {
+		return true
+	}
+	if st.Mode&0o020 == 0 || st.Mode&0o007 != 0 {
+		return false
+	}
+	groups, _ := os.Getgroups()
+	return int(st.Gid) == os.Getegid() || slices.Contains(groups, int(st.Gid))
+}
+
+func ownedBy(file string) string {
+	var st unix.Stat_t
+	if unix.Lstat(Path(file), &st) != nil {
+		return ""
+	}
+	return ", it belongs to " + UserName(st.Uid)
+}
+
+// UserName is the user's name, or the number where there is no name.
+func UserName(uid uint32) string {
+	id := strconv.FormatUint(uint64(uid), 10)
+	if u, err := user.LookupId(id); err == nil {
+		return u.Username
+	}
+	return "uid " + id
+}
+
+func mapObject(fd int, size int64, access Access) (*Object, error) {
+	prot := unix.PROT_READ | unix.PROT_WRITE
+	if access == ReadOnly {
+		prot = unix.PROT_READ
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	data, err := unix.Mmap(fd, 0, int(size), prot, unix.MAP_SHARED)
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return &Object{
+		FD: fd, ReadOnly: access == ReadOnly, Inode: st.Ino,
+		Mode: fs.FileMode(st.Mode).Perm(), UID: st.Uid, data: data,
+	}, nil
+}
+
+// View lays a T over the object's first bytes. T must consist of fixed-width
+// fields only and be no larger than the object.
+func View[T any](o *Object) *T {
+	var t T
+	if unsafe.Sizeof(t) > uintptr(len(o.data)) {
+		panic("shm: view larger than the object")
+	}
+	return (*T)(unsafe.Pointer(&o.data[0]))
+}
+
+// Reopen opens the same file again, through /proc, so that it is the same one
+// whatever its name means by now: a separate open file description, with locks
+// of its own.
+func (o *Object) Reopen(flags int) (fd int, err error) {
+	return unix.Open(o.procPath(), flags|unix.O_CLOEXEC, 0)
+}
+
+// HasName reports whether the object is still in a directory.
+func (o *Object) HasName() bool {
+	var st unix.Stat_t
+	return unix.Fstat(o.FD, &st) == nil && st.Nlink > 0
+}
+
+// IsNamed reports whether this file name leads to the object with this inode.
+func IsNamed(file string, inode uint64) bool {
+	var st unix.Stat_t
+	return unix.Lstat(Path(file), &st) == nil && st.Ino == inode
+}
+
+// Unlink removes a name; ENOENT where there is none.
+func Unlink(file string) error { return unix.Unlink(Path(file)) }
+
+// Remove removes the name of what Open would take, of whatever size; ENOENT where
+// there is none.
+func Remove(file string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(Path(file), &st); err != nil {
+		return err
+	}
+	if reason := refusal(&st); reason != "" {
+		return &Refused{File: file, Reason: reason}
+	}
+	return Unlink(file)
+}
+
+// Close unmaps and closes the object. No view of it may be used afterwards.
+func (o *Object) Close() error {
+	return errors.Join(unix.Munmap(o.data), unix.Close(o.FD))
+}
+
+// The path through which an open file is reached without a name, as open(2)
+// shows it for O_TMPFILE.
+func (o *Object) procPath() string { return "/proc/self/fd/" + strconv.Itoa(o.FD) }
+
+// CatchFault turns a memory fault of the calling goroutine into ErrFault: the
+// SIGBUS that touching a mapping raises when its file was truncated by somebody
+// (mmap(2)). Use it around every access to a view:
+//
+//	defer shm.CatchFault(&err)()
+func CatchFault(err *error) func() {
+	before := debug.SetPanicOnFault(true)
+	return func() {
+		debug.SetPanicOnFault(before)
+		switch p := recover().(type) {
+		case nil:
+		case interface{ Addr() uintptr }: // runtime.errorAddressString
+			*err = ErrFault
+		default:
+			panic(p)
+		}
+	}
+}
+
+func retry(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
+}

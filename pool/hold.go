@@ -1,0 +1,60 @@
+package pool
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/poolrun/poolrun/internal/shm"
+)
+
+// A Hold names a lease across processes: a child that is told of it can find out
+// whether it is still held. Its text is /POOL/ID/RECORD/TICKET: unambiguous,
+// also where several stand in a row, since no pool's name has a second slash.
+type Hold struct {
+	Pool   string
+	id     uint64
+	r      ref
+	ticket uint64
+}
+
+// Hold names the lease.
+func (l *Lease) Hold() Hold {
+	return Hold{l.pool.name, l.pool.ledger.id.Load(), l.r, l.ticket}
+}
+
+func (h Hold) String() string {
+	return fmt.Sprintf("%s/%x/%d/%d", h.Pool, h.id, h.r, h.ticket)
+}
+
+// ParseHolds reads the texts of any number of holds in a row. What is not one is
+// passed over: a hold that cannot be read is one that is not held.
+func ParseHolds(text string) []Hold {
+	var holds []Hold
+	fields := strings.Split(text, "/")
+	for fields = fields[1:]; len(fields) >= 4; fields = fields[4:] {
+		id, err1 := strconv.ParseUint(fields[1], 16, 64)
+		r, err2 := strconv.ParseUint(fields[2], 10, 32)
+		ticket, err3 := strconv.ParseUint(fields[3], 10, 64)
+		if err1 == nil && err2 == nil && err3 == nil {
+			holds = append(holds, Hold{"/" + fields[0], id, ref(r), ticket})
+		}
+	}
+	return holds
+}
+
+// IsHeld reports whether the hold is one of this pool, and its slots have not
+// been given back.
+func (p *Pool) IsHeld(h Hold) (held bool, err error) {
+	defer p.explain(&err)
+	defer shm.CatchFault(&err)()
+	if h.Pool != p.name || h.id != p.ledger.id.Load() || h.r == 0 || h.r > MaxParticipants {
+		return false, nil
+	}
+	l := Lease{pool: p, r: h.r, ticket: h.ticket}
+	if !l.isHeld() {
+		return false, nil
+	}
+	dead, err := p.isDead(h.r)
+	return !dead, err
+}

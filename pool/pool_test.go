@@ -1,0 +1,147 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+var testPools atomic.Int64
+
+// newTestPool makes a pool that vanishes with the test, however it ends.
+func newTestPool(t *testing.T, config Config) *Pool {
+	t.Helper()
+	name := fmt.Sprintf("/pooltest-%d-%d", os.Getpid(), testPools.Add(1))
+	if err := Create(name, config); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { Remove(name) })
+	return openTestPool(t, name)
+}
+
+func openTestPool(t *testing.T, name string) *Pool {
+	t.Helper()
+	p, err := Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+func mustStatus(t *testing.T, p *Pool) Status {
+	t.Helper()
+	s, err := p.Status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// eventually waits for a condition to be seen; the limit is only for not hanging.
+func eventually(t *testing.T, what string, seen func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !seen(); {
+		if time.Now().After(end) {
+			t.Fatalf("never seen: %s", what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestAcquireTakesTheLowestFreeSlots(t *testing.T) {
+	p := newTestPool(t, Config{Size: 3})
+	var leases []*Lease
+	for want := range 3 {
+		lease, err := p.TryAcquire()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := lease.Slots(); len(got) != 1 || got[0] != want {
+			t.Errorf("slots %v, want [%d]", got, want)
+		}
+		leases = append(leases, lease)
+	}
+	if _, err := p.TryAcquire(); !errors.Is(err, ErrBusy) {
+		t.Errorf("a fourth lease of three: %v", err)
+	}
+	s := mustStatus(t, p)
+	if s.InUse != 3 || s.Available != 0 || len(s.Holders) != 3 || s.Counters.Busy != 1 || s.Counters.Acquired != 3 {
+		t.Errorf("status %+v", s)
+	}
+	if err := leases[1].Release(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := p.TryAcquire()
+	if err != nil || again.Slots()[0] != 1 {
+		t.Errorf("%v %v", again, err)
+	}
+	for _, lease := range []*Lease{leases[0], leases[2], again} {
+		if err := lease.Release(); err != nil {
+			t.Error(err)
+		}
+	}
+	s = mustStatus(t, p)
+	if s.InUse != 0 || s.Available != 3 || len(s.Holders) != 0 || s.Counters.Released != 4 {
+		t.Errorf("status %+v", s)
+	}
+}
+
+func TestLeasesAreHandedOnInOrderAlsoWhenSomeLeaveTheLine(t *testing.T) {
+	p := newTestPool(t, Config{Size: 1})
+	first, err := p.TryAcquire()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 20
+	leaves := func(i int) bool { return i%4 == 1 }
+	order := make(chan int, n)
+	var cancels [n]context.CancelFunc
+	var group sync.WaitGroup
+	for i := range n {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancels[i] = cancel
+		group.Go(func() {
+			lease, err := p.Acquire(ctx)
+			if err != nil {
+				if !leaves(i) || !errors.Is(err, context.Canceled) {
+					t.Errorf("waiter %d: %v", i, err)
+				}
+				return
+			}
+			order <- i
+			if err := lease.Release(); err != nil {
+				t.Error(err)
+			}
+		})
+		eventually(t, "one more in line", func() bool { return len(mustStatus(t, p).Waiters) == i+1 })
+	}
+	left := n
+	for i := range n {
+		if leaves(i) {
+			cancels[i]()
+			left--
+		}
+	}
+	eventually(t, "those who left gone", func() bool { return len(mustStatus(t, p).Waiters) == left })
+	first.Release()
+	group.Wait()
+	close(order)
+	last := -1
+	for i := range order {
+		if i < last || leaves(i) {
+			t.Errorf("%d was served after %d", i, last)
+		}
+		last = i
+		left--
+		cancels[i]()
+	}
+	if s := mustStatus(t, p); left != 0 || s.InUse != 0 || s.Available != 1 || s.Counters.Cancelled != 5 {
+		t.Errorf("%d not served, status %+v", left, s)
+	}
+}

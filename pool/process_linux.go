@@ -1,0 +1,78 @@
+package pool
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// An identity says which process a participant is.
+type identity struct {
+	pid       int32
+	namespace uint64
+	uid       uint32
+}
+
+func whoAmI() (identity, error) {
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/pid", &st); err != nil {
+		return identity{}, errors.Join(errors.New("/proc is needed"), err)
+	}
+	return identity{int32(os.Getpid()), st.Ino, uint32(os.Getuid())}, nil
+}
+
+// A procStat is what poolrun needs of /proc/PID/stat, proc_pid_stat(5).
+type procStat struct {
+	state byte   // field 3
+	start uint64 // field 22, in clock ticks since boot: with the pid, it names a process for good
+}
+
+// readStat reads a stat file of /proc; errors.Is(err, ENOENT) where there is no
+// such process, or none that the caller may see.
+func readStat(path string) (procStat, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return procStat{}, err
+	}
+	// Field 2, the command's name in parentheses, may hold any byte.
+	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
+	if len(fields) < 20 {
+		return procStat{}, errors.New("cannot read " + path)
+	}
+	start, err := strconv.ParseUint(string(fields[22-3]), 10, 64)
+	return procStat{fields[0][0], start}, err
+}
+
+func statPath(pid int32) string { return "/proc/" + strconv.Itoa(int(pid)) + "/stat" }
+
+// isRunning reports whether the process with this pid and start time is still
+// there. A zombie is not: it holds nothing. A process that cannot be looked at
+// (hidepid, proc(5)) counts as there, for too few commands beat too many.
+func isRunning(pid int32, start uint64) bool {
+	if unix.Kill(int(pid), 0) == unix.ESRCH {
+		return false
+	}
+	stat, err := readStat(statPath(pid))
+	if err != nil {
+		return unix.Kill(int(pid), 0) != unix.ESRCH
+	}
+	return stat.start == start && stat.state != 'Z' && stat.state != 'X'
+}
+
+// isRunnable reports whether a thread of the process is running or about to.
+func isRunnable(pid int32) bool {
+	dir := "/proc/" + strconv.Itoa(int(pid)) + "/task"
+	tasks, err := os.ReadDir(dir)
+	if err != nil {
+		return false
+	}
+	for _, task := range tasks {
+		if stat, err := readStat(dir + "/" + task.Name() + "/stat"); err == nil && stat.state == 'R' {
+			return true
+		}
+	}
+	return false
+}

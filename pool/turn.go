@@ -1,0 +1,181 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// A turn is a place in line, and what its owner does there.
+//
+// Only the first in line stands at the gate: it sleeps on the semaphore's value
+// and takes nothing until it is awake and has the ledger lock. All others sleep
+// on the word in their own record and are woken when they become first.
+//
+// A wake-up can get lost with a process that dies between being told and telling
+// on. So nobody sleeps for longer than a heartbeat without having a look.
+type turn struct {
+	p       *Pool
+	r       ref
+	ticket  uint64
+	came    time.Time
+	watch   *watch
+	suspect suspect
+}
+
+const (
+	heartbeat = time.Second
+	// With more than heartbeat * maxBeats in line each one's heart beats slower.
+	maxBeats = 200 // a second, in all
+	// How often the first looks for dead holders whose end raises no event.
+	scanInterval = 100 * time.Millisecond
+	// How long a cancelled waiter tries to get the ledger lock to leave in form.
+	leaveWithin = 100 * time.Millisecond
+)
+
+// A suspect is a first in line that does not move although the gate is open to
+// it: it may be stopped.
+type suspect struct {
+	ticket uint64
+	since  time.Time
+}
+
+const stuckAfter = time.Second
+
+func (t *turn) wait(ctx context.Context) (*Lease, error) {
+	defer func() { t.watch.stop() }()
+	for {
+		view, err := t.look(ctx)
+		if err != nil {
+			t.giveUp(err)
+			return nil, err
+		}
+		switch {
+		case view.lease != nil:
+			return view.lease, nil
+		case view.first:
+			limit := heartbeat
+			if t.watch == nil {
+				t.watch = t.p.startWatch()
+			}
+			if t.watch == nil || view.silent {
+				limit = scanInterval
+			}
+			t.p.gate.Sleep(ctx, view.value, limit)
+		default:
+			t.watch.stop()
+			t.watch = nil
+			t.p.sleepOnWord(ctx, t.r, view.word, view.beat)
+		}
+	}
+}
+
+// A view is what a waiter finds when it has a look under the ledger lock.
+type view struct {
+	lease *Lease // its slots, if its turn has come
+
+	first  bool // it is first in line, and
+	value  int  // the gate has only this, and
+	silent bool // there are holders whose end raises no event
+
+	word uint32        // the futex word of its record
+	beat time.Duration // how long it may sleep on it
+}
+
+func (t *turn) look(ctx context.Context) (v view, err error) {
+	p, l := t.p, t.p.ledger
+	err = p.locked(ctx, func() error {
+		rec := l.at(t.r)
+		if rec.state.Load() != waiting || rec.ticket.Load() != t.ticket {
+			return errors.New("this process lost its place in line")
+		}
+		if l.life.Load() != alive {
+			return p.fail(ErrDestroyed, nil)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		p.setAside(t.r, 0)
+		if err := p.reapFirst(); err != nil {
+			return err
+		}
+		first := p.first()
+		if first != t.r {
+			v.word, v.beat = rec.word.Load(), t.beat()
+			t.suspectOf(first, &v)
+			return nil
+		}
+		v.first = true
+		weight := int(rec.weight.Load())
+		if !p.fits(weight) {
+			if v.silent, err = p.reapHolders(); err != nil {
+				return err
+			}
+		}
+		if v.value, err = p.gate.Value(); err != nil {
+			return err
+		}
+		if p.fits(weight) {
+			v.lease, err = p.takeSlots(t.r, time.Since(t.came))
+			if errors.Is(err, ErrBusy) {
+				return nil
+			}
+		}
+		return err
+	})
+	return v, err
+}
+
+func (t *turn) beat() time.Duration {
+	return max(heartbeat, time.Duration(t.p.ledger.waiting.Load())*time.Second/maxBeats)
+}
+
+// suspectOf keeps an eye on the first in line. If the gate is open to it and it
+// has not moved for stuckAfter, nor is about to, it is set aside: it keeps its
+// place, and is passed until it moves again.
+func (t *turn) suspectOf(first ref, v *view) {
+	p := t.p
+	rec := p.ledger.at(first)
+	ticket := rec.ticket.Load()
+	switch {
+	case !p.fits(int(rec.weight.Load())):
+		t.suspect = suspect{}
+		return
+	case t.suspect.ticket != ticket:
+		t.suspect = suspect{ticket, time.Now()}
+	case time.Since(t.suspect.since) >= stuckAfter:
+		if rec.pidNamespace.Load() != p.self.namespace || !isRunnable(rec.pid.Load()) {
+			p.setAside(first, 1)
+		}
+	}
+	v.beat = min(v.beat, stuckAfter/2)
+}
+
+// setAside lets others pass a waiter, or makes them stop passing it.
+func (p *Pool) setAside(r ref, aside uint32) {
+	if rec := p.ledger.at(r); rec.aside.Load() != aside {
+		first := p.first()
+		rec.aside.Store(aside)
+		p.turn(first)
+	}
+}
+
+// giveUp leaves the line. Where the ledger lock cannot be had, dropping the claim
+// is enough: the record is then a dead one, and will be reaped as such.
+func (t *turn) giveUp(why error) {
+	p := t.p
+	counter := cancelled
+	if errors.Is(why, context.DeadlineExceeded) {
+		counter = timedOut
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
+	defer cancel()
+	p.locked(ctx, func() error {
+		rec := p.ledger.at(t.r)
+		if rec.state.Load() != waiting || rec.ticket.Load() != t.ticket {
+			return nil
+		}
+		return p.change(leave, t.r, counter)
+	})
+	p.unclaim(t.r)
+}

@@ -1,0 +1,92 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/poolrun/poolrun/internal/futex"
+	"golang.org/x/sys/unix"
+)
+
+// A watch takes the slots of dead holders back as soon as they die. The first in
+// line keeps one, so there is one a pool, however many wait.
+//
+// inotify(7) tells of the close of a descriptor's last copy, thus of the death
+// of whoever held a claim or a guard. The event comes just before the kernel
+// drops the lock (__fput in fs/file_table.c: fsnotify_close before
+// locks_remove_file), so a scan can come too early, and is repeated.
+type watch struct {
+	events *os.File
+	ended  chan struct{}
+	cancel context.CancelFunc
+}
+
+// The pauses after an event, each followed by a scan. The first is also the
+// shortest time between two scans.
+var rescans = [...]time.Duration{time.Millisecond, 10 * time.Millisecond}
+
+// startWatch returns nil where inotify has no instance left for this user
+// (fs.inotify.max_user_instances): then one has to scan now and then.
+func (p *Pool) startWatch() *watch {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		return nil
+	}
+	ledger := "/proc/self/fd/" + strconv.Itoa(p.object.FD)
+	if _, err := unix.InotifyAddWatch(fd, ledger, unix.IN_CLOSE); err != nil {
+		unix.Close(fd)
+		return nil
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &watch{os.NewFile(uintptr(fd), "inotify"), make(chan struct{}), cancel}
+	go w.run(ctx, p)
+	return w
+}
+
+func (w *watch) run(ctx context.Context, p *Pool) {
+	defer close(w.ended)
+	buffer := make([]byte, 4096)
+	// The first scan finds those who died before the watch began.
+	for pause := 0; ; {
+		err := p.locked(ctx, func() error {
+			_, err := p.reapHolders()
+			return err
+		})
+		if err != nil {
+			return // whoever stands at the gate will find the same, and say so
+		}
+		deadline := time.Time{}
+		if pause < len(rescans) {
+			deadline = time.Now().Add(rescans[pause])
+		}
+		w.events.SetReadDeadline(deadline)
+		switch _, err := w.events.Read(buffer); {
+		case err == nil && pause == 0: // so soon after the last: let some more come
+			time.Sleep(rescans[0])
+		case err == nil:
+			pause = 0
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			pause++
+		default:
+			return
+		}
+	}
+}
+
+// stop ends a watch, if there is one, and waits until it has ended.
+func (w *watch) stop() {
+	if w == nil {
+		return
+	}
+	w.cancel()
+	w.events.Close()
+	<-w.ended
+}
+
+// sleepOnWord sleeps on the word of a participant's record.
+func (p *Pool) sleepOnWord(ctx context.Context, r ref, word uint32, limit time.Duration) {
+	futex.Sleep(ctx, &p.ledger.at(r).word, word, limit)
+}
