@@ -14,11 +14,16 @@ type Option func(*request)
 type request struct {
 	weight  int
 	command string
+	waits   func()
 }
 
 // WithCommand sets the text that Status shows for the participant: usually a
 // command line. Its first bytes are kept.
 func WithCommand(text string) Option { return func(r *request) { r.command = text } }
+
+// OnWait sets a function that is called once, when the request has joined the
+// line.
+func OnWait(f func()) Option { return func(r *request) { r.waits = f } }
 
 func newRequest(options []Option) request {
 	r := request{weight: 1}
@@ -50,6 +55,9 @@ func (p *Pool) Acquire(ctx context.Context, options ...Option) (*Lease, error) {
 	})
 	if err != nil || lease != nil {
 		return lease, err
+	}
+	if req.waits != nil {
+		req.waits()
 	}
 	return turn.wait(ctx)
 }

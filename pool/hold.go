@@ -43,18 +43,21 @@ func ParseHolds(text string) []Hold {
 	return holds
 }
 
-// IsHeld reports whether the hold is one of this pool, and its slots have not
-// been given back.
-func (p *Pool) IsHeld(h Hold) (held bool, err error) {
+// HeldSlots returns the slots of a hold on this pool, and what they stand for;
+// no slots where it is a hold on another pool, or has been given back.
+func (p *Pool) HeldSlots(h Hold) (slots []int, items []string, err error) {
 	defer p.explain(&err)
 	defer shm.CatchFault(&err)()
 	if h.Pool != p.name || h.id != p.ledger.id.Load() || h.r == 0 || h.r > MaxParticipants {
-		return false, nil
+		return nil, nil, nil
 	}
 	l := Lease{pool: p, r: h.r, ticket: h.ticket}
 	if !l.isHeld() {
-		return false, nil
+		return nil, nil, nil
 	}
-	dead, err := p.isDead(h.r)
-	return !dead, err
+	if dead, err := p.isDead(h.r); dead || err != nil {
+		return nil, nil, err
+	}
+	slots = p.ledger.slotsOf(h.r)
+	return slots, p.ledger.itemsOf(slots), nil
 }

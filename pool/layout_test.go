@@ -22,5 +22,4 @@ func TestLayoutIsFixed(t *testing.T) {
 			t.Errorf("%s: %d instead of %d", what, sizes[0], sizes[1])
 		}
 	}
-	_ = rec
 }

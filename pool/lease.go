@@ -29,15 +29,12 @@ func (l *Lease) Slots() []int { return slices.Clone(l.slots) }
 // Waited is how long the lease was waited for.
 func (l *Lease) Waited() time.Duration { return l.waited }
 
-// Items are what the slots stand for, in the order of Slots; empty texts where
-// the pool has no items.
+// Items are what the slots stand for, in the order of Slots; none where the pool
+// has no items.
 func (l *Lease) Items() (items []string, err error) {
 	defer l.pool.explain(&err)
 	defer shm.CatchFault(&err)()
-	for _, i := range l.slots {
-		items = append(items, l.pool.ledger.items[i].get())
-	}
-	return items, nil
+	return l.pool.ledger.itemsOf(l.slots), nil
 }
 
 // Guard returns a descriptor which keeps the slots held, after the death of this

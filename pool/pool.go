@@ -129,9 +129,13 @@ func (p *Pool) Size() (size int, err error) {
 	return int(p.ledger.size.Load()), nil
 }
 
-// HasName reports whether the pool can still be reached under its name: not
-// after Destroy, nor after somebody removed its files.
-func (p *Pool) HasName() bool { return p.object.HasName() }
+// IsLost reports whether somebody removed the pool's files without destroying it:
+// whoever opens the name now finds another pool or none.
+func (p *Pool) IsLost() (lost bool, err error) {
+	defer p.explain(&err)
+	defer shm.CatchFault(&err)()
+	return p.ledger.life.Load() == alive && !p.object.HasName(), nil
+}
 
 // Close lets go of the pool. Leases that were not released are lost with it, as
 // if the process had died.

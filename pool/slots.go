@@ -85,3 +85,13 @@ func (l *ledger) holding(yield func(ref) bool) {
 		}
 	}
 }
+
+// itemsOf lists what slots stand for: none where the pool has no items.
+func (l *ledger) itemsOf(slots []int) (items []string) {
+	if l.hasItems.Load() != 0 {
+		for _, i := range slots {
+			items = append(items, l.items[i].get())
+		}
+	}
+	return items
+}

@@ -33,9 +33,9 @@ type Holder struct {
 	Slots      []int
 	Items      []string // as many as slots, or none
 	PID        int
-	CommandPID int // 0 where it runs no command
-	UID        uint32
-	Orphaned   bool // PID is gone, its command lives on
+	CommandPID int    // 0 where it runs no command
+	User       string // its name, or number
+	Orphaned   bool   // PID is gone, its command lives on
 	Acquired   time.Time
 	Command    string
 }
@@ -43,7 +43,7 @@ type Holder struct {
 // A Waiter stands in line.
 type Waiter struct {
 	PID      int
-	UID      uint32
+	User     string
 	Weight   int
 	Priority int
 	Since    time.Time
@@ -141,7 +141,7 @@ func (p *Pool) status() (s Status, err error) {
 	for r := range l.line {
 		rec := l.at(r)
 		s.Waiters = append(s.Waiters, Waiter{
-			PID: int(rec.pid.Load()), UID: rec.uid.Load(), Weight: int(rec.weight.Load()),
+			PID: int(rec.pid.Load()), User: shm.UserName(rec.uid.Load()), Weight: int(rec.weight.Load()),
 			Priority: int(rec.priority.Load()), Since: time.Unix(0, rec.since.Load()),
 			Command: rec.commandText(),
 		})
@@ -152,17 +152,12 @@ func (p *Pool) status() (s Status, err error) {
 func (p *Pool) holder(r ref) (Holder, error) {
 	rec := p.ledger.at(r)
 	claimed, err := p.isClaimed(r)
-	h := Holder{
-		Slots: p.ledger.slotsOf(r), PID: int(rec.pid.Load()), CommandPID: int(rec.commandPID.Load()),
-		UID: rec.uid.Load(), Orphaned: !claimed, Acquired: time.Unix(0, rec.acquired.Load()),
+	slots := p.ledger.slotsOf(r)
+	return Holder{
+		Slots: slots, Items: p.ledger.itemsOf(slots), PID: int(rec.pid.Load()), CommandPID: int(rec.commandPID.Load()),
+		User: shm.UserName(rec.uid.Load()), Orphaned: !claimed, Acquired: time.Unix(0, rec.acquired.Load()),
 		Command: rec.commandText(),
-	}
-	if p.ledger.hasItems.Load() != 0 {
-		for _, i := range h.Slots {
-			h.Items = append(h.Items, p.ledger.items[i].get())
-		}
-	}
-	return h, err
+	}, err
 }
 
 func (rec *participant) commandText() string {

@@ -1,0 +1,68 @@
+// Package cli is the command line of poolrun: it joins what package pool knows of
+// slots and package supervisor of commands. One file holds one command.
+package cli
+
+import (
+	"io"
+	"os"
+	"slices"
+
+	"github.com/alecthomas/kong"
+)
+
+// The commands, and with their struct tags the whole interface: --help, parsing
+// and the defaults come from here.
+type commandLine struct {
+	Run     runCommand     `cmd:"" help:"Run a command in a slot of a pool. This is what poolrun does where no other command is named first: \"poolrun --pool NAME -- COMMAND\"."`
+	Init    initCommand    `cmd:"" help:"Create a pool."`
+	Destroy destroyCommand `cmd:"" help:"Remove a pool."`
+	Status  statusCommand  `cmd:"" help:"Show who holds the slots of a pool and who waits for them."`
+	List    listCommand    `cmd:"" help:"Show all pools, one a line."`
+	Version versionCommand `cmd:"" help:"Show the version."`
+}
+
+const description = `Run a command under a limit that the whole machine shares.
+
+A pool has a fixed number of slots. poolrun takes one, or waits in line for one; runs the command; ends as the command ended; and gives the slot back.`
+
+// Main runs poolrun with these arguments and returns its exit code. Where the
+// command, or the wait for it, was ended by a signal, it ends this process by the
+// same signal.
+func Main(args []string) int {
+	var commands commandLine
+	helped := false
+	parser, err := kong.New(&commands,
+		kong.Name("poolrun"),
+		kong.Description(description),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
+		kong.Exit(func(int) { helped = true }),
+		kong.Writers(os.Stdout, os.Stderr),
+		kong.BindTo(os.Stdout, (*io.Writer)(nil)),
+	)
+	if err != nil {
+		panic(err) // a mistake in the struct tags
+	}
+	chosen, err := parser.Parse(nameCommand(parser, args))
+	if helped {
+		return 0
+	}
+	if err != nil {
+		return conclude(usageError{err})
+	}
+	return conclude(chosen.Run())
+}
+
+// nameCommand puts "run" before arguments that begin with no command's name. So
+// the first word alone decides, and what stands after "--" is never mistaken for
+// a command of poolrun's own.
+func nameCommand(parser *kong.Kong, args []string) []string {
+	if len(args) == 0 || args[0] == "--help" || args[0] == "-h" {
+		return args
+	}
+	for _, command := range parser.Model.Children {
+		if command.Name == args[0] {
+			return args
+		}
+	}
+	return slices.Insert(slices.Clone(args), 0, "run")
+}

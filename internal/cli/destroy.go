@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/poolrun/poolrun/pool"
+	"github.com/poolrun/poolrun/supervisor"
+)
+
+type destroyCommand struct {
+	Name    poolName  `arg:"" help:"The pool."`
+	Force   bool      `xor:"how" help:"Remove it now. Running commands run on, waiting ones end with exit code 2. A damaged pool is removed too."`
+	Drain   bool      `xor:"how" help:"Admit nobody new, wait until the pool is empty, then remove it."`
+	Timeout *duration `short:"w" placeholder:"DUR" help:"With --drain: give up after this time, with exit code 75, and admit newcomers again."`
+}
+
+func (c *destroyCommand) Run() error {
+	if c.Timeout != nil && !c.Drain {
+		return usageError{errors.New("--timeout goes with --drain")}
+	}
+	p, err := pool.Open(string(c.Name))
+	if err != nil {
+		if c.Force && errors.Is(err, pool.ErrDamaged) {
+			return pool.Remove(string(c.Name))
+		}
+		return err
+	}
+	defer p.Close()
+	switch {
+	case c.Force:
+		if err := p.ForceDestroy(); errors.Is(err, pool.ErrDamaged) {
+			return pool.Remove(string(c.Name))
+		} else if err != nil {
+			return err
+		}
+	case c.Drain:
+		return c.drain(p)
+	default:
+		return p.Destroy()
+	}
+	return nil
+}
+
+func (c *destroyCommand) drain(p *pool.Pool) error {
+	ctx, stop := supervisor.Catch().Context(context.Background())
+	defer stop()
+	if c.Timeout != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(*c.Timeout))
+		defer cancel()
+	}
+	err := cause(ctx, p.Drain(ctx))
+	if errors.Is(err, context.DeadlineExceeded) {
+		return busyError{fmt.Sprintf("pool %s was still in use after %v", p.Name(), time.Duration(*c.Timeout)), exitBusy}
+	}
+	return err
+}

@@ -1,0 +1,126 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"github.com/poolrun/poolrun/pool"
+	"github.com/poolrun/poolrun/supervisor"
+)
+
+// The exit codes of poolrun itself. A command that ran passes its own on.
+const (
+	exitFailure       = 2   // invalid input, or an IPC resource missing, refused, damaged or full
+	exitBusy          = 75  // EX_TEMPFAIL of sysexits.h: no slot in time
+	exitCannotExecute = 126 // as in a shell
+	exitNotFound      = 127
+)
+
+// A usageError is a command line that means nothing.
+type usageError struct{ error }
+
+// An ended is how a command that ran has ended.
+type ended struct{ supervisor.Status }
+
+func (e ended) Error() string { return fmt.Sprintf("exit status %d", e.ExitCode()) }
+
+// A busyError is that there was no slot in time, or that a pool was in use for
+// too long.
+type busyError struct {
+	text string
+	code int
+}
+
+func (b busyError) Error() string { return b.text }
+
+// A commandError is a command that cannot be run.
+type commandError struct {
+	name  string
+	cause error
+}
+
+func (c commandError) Error() string {
+	if errors.Is(c.cause, fs.ErrNotExist) {
+		return fmt.Sprintf("%s: command not found", c.name)
+	}
+	var errno syscall.Errno
+	if errors.As(c.cause, &errno) {
+		return fmt.Sprintf("%s: cannot execute: %s", c.name, errno)
+	}
+	return fmt.Sprintf("%s: cannot execute: permission denied", c.name)
+}
+
+// conclude says what there is to say of an error, and returns the exit code, or
+// ends the process by the signal that ended its work.
+func conclude(err error) int {
+	var (
+		end         ended
+		interrupted supervisor.Interrupted
+		command     commandError
+		busy        busyError
+	)
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &end):
+		if n, ok := end.Signal(); ok {
+			supervisor.Die(n)
+		}
+		return end.ExitCode()
+	case errors.As(err, &interrupted):
+		supervisor.Die(interrupted.Signal)
+	}
+	if err.Error() != "" {
+		say("%s", err)
+	}
+	if text := hint(err); text != "" {
+		sayHint(text)
+	}
+	switch {
+	case errors.As(err, &busy):
+		return busy.code
+	case errors.Is(err, pool.ErrInUse):
+		return exitBusy
+	case errors.As(err, &command):
+		if errors.Is(command.cause, fs.ErrNotExist) {
+			return exitNotFound
+		}
+		return exitCannotExecute
+	}
+	return exitFailure
+}
+
+// hint tells how to get on after an error, where that is sure to help.
+func hint(err error) string {
+	var (
+		usage usageError
+		about *pool.Error
+	)
+	if errors.As(err, &usage) {
+		return `try "poolrun --help"`
+	}
+	if !errors.As(err, &about) {
+		return ""
+	}
+	switch about.Kind {
+	case pool.ErrNotExist:
+		return fmt.Sprintf("create it with %q", "poolrun init "+about.Pool+" --size N")
+	case pool.ErrDamaged:
+		return fmt.Sprintf("remove it with %q, and create it again", "poolrun destroy --force "+about.Pool)
+	case pool.ErrInUse:
+		return "wait for it with --drain, or remove it all the same with --force"
+	}
+	return ""
+}
+
+// cause is the error behind a context that has ended: an interruption by a
+// signal, or that time is up.
+func cause(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return context.Cause(ctx)
+	}
+	return err
+}

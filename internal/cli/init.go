@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os/user"
+	"strconv"
+
+	"github.com/poolrun/poolrun/pool"
+)
+
+type initCommand struct {
+	Name    poolName `arg:"" help:"The pool, like /db."`
+	Size    poolSize `short:"s" placeholder:"N" help:"How many slots it has: 1 to 4096, or a percentage of the CPUs, like 50%."`
+	Mode    fileMode `default:"0600" placeholder:"MODE" help:"Who may use it, as in chmod(1) (default: 0600, only its owner; 0660 for a group)."`
+	Group   string   `placeholder:"GROUP" help:"The group to which it belongs."`
+	Item    []string `placeholder:"TEXT" sep:"none" help:"What a slot stands for: a port, a GPU, an account. Repeat it once for each slot; --size may then be left out."`
+	ExistOk bool     `help:"It is no error if the pool exists already, whatever it is like."`
+}
+
+func (c *initCommand) Run() error {
+	if c.Size == 0 && len(c.Item) == 0 {
+		return usageError{errors.New("missing flags: --size=N")}
+	}
+	config := pool.Config{Size: int(c.Size), Mode: fs.FileMode(c.Mode), Items: c.Item}
+	if c.Group != "" {
+		gid, err := groupID(c.Group)
+		if err != nil {
+			return usageError{err}
+		}
+		config.Group = gid
+	}
+	err := pool.Create(string(c.Name), config)
+	if c.ExistOk && errors.Is(err, pool.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+func groupID(name string) (int, error) {
+	if group, err := user.LookupGroup(name); err == nil {
+		return strconv.Atoi(group.Gid)
+	}
+	gid, err := strconv.ParseUint(name, 10, 31)
+	if err != nil {
+		return 0, fmt.Errorf("no group %q", name)
+	}
+	return int(gid), nil
+}

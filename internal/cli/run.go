@@ -1,0 +1,178 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/poolrun/poolrun/pool"
+	"github.com/poolrun/poolrun/supervisor"
+)
+
+type runCommand struct {
+	Pool         poolName  `short:"p" required:"" env:"POOLRUN_POOL" placeholder:"NAME" help:"The pool, like /db."`
+	Timeout      *duration `short:"w" env:"POOLRUN_TIMEOUT" placeholder:"DUR" help:"The longest wait for a slot, like 5s or 1m30s or 2.5 (default: wait for ever)."`
+	Nonblock     bool      `short:"n" help:"Do not wait: the same as --timeout 0."`
+	BusyExitCode busyCode  `short:"E" default:"75" env:"POOLRUN_BUSY_EXIT_CODE" placeholder:"N" help:"Exit code where there was no slot in time (default: 75)."`
+	Size         poolSize  `short:"s" env:"POOLRUN_SIZE" placeholder:"SIZE" help:"Create the pool with this size if it does not exist."`
+	Close        bool      `short:"o" help:"Do not let the command inherit the descriptor that keeps its slot if poolrun is killed."`
+	Verbose      bool      `short:"v" help:"Say what poolrun waits for and how long things took."`
+	Quiet        bool      `short:"q" help:"Say nothing but errors."`
+
+	Command []string `arg:"" passthrough:"partial" help:"What to run, with its arguments."`
+}
+
+func (c *runCommand) Run() error {
+	if c.Command[0] == "--" { // kong keeps it
+		c.Command = c.Command[1:]
+	}
+	if len(c.Command) == 0 {
+		return usageError{errNoCommand}
+	}
+	// Before the command exists every failure is final.
+	signals := supervisor.Catch()
+	ctx, stop := signals.Context(context.Background())
+	defer stop()
+
+	path, err := supervisor.Look(c.Command[0])
+	if err != nil {
+		return commandError{c.Command[0], err}
+	}
+	p, err := c.open()
+	if err != nil {
+		return err
+	}
+	command := supervisor.Command{Path: path, Args: c.Command, Env: os.Environ()}
+	if hold, slots, items := heldByAncestor(p); slots != nil {
+		c.talk("this is inside %s already: no slot of its own is needed", p.Name())
+		command.Env = describe(command.Env, hold, slots, items)
+		return c.supervise(ctx, stop, signals, command)
+	}
+
+	lease, err := c.acquire(ctx, p)
+	if err != nil {
+		return err
+	}
+	// Whatever else goes wrong, the slot is given back.
+	defer c.release(p, lease)
+	c.talk("got slot %s after %v", joinInts(lease.Slots()), lease.Waited().Round(time.Millisecond))
+	if !c.Close {
+		guard, err := lease.Guard()
+		if err != nil {
+			return err
+		}
+		command.Inherit = []int{guard}
+	}
+	items, err := lease.Items()
+	if err != nil {
+		return err
+	}
+	command.Env = describe(command.Env, lease.Hold(), lease.Slots(), items)
+	command.Started = func(pid int) {
+		if err := lease.Started(pid); err != nil {
+			c.warn("%s", err)
+		}
+	}
+	return c.supervise(ctx, stop, signals, command)
+}
+
+// open opens the pool, and creates it first where the caller has given a size.
+func (c *runCommand) open() (*pool.Pool, error) {
+	name := string(c.Pool)
+	for {
+		p, err := pool.Open(name)
+		if c.Size == 0 {
+			return p, err
+		}
+		if err == nil {
+			if size, err := p.Size(); err == nil && size != int(c.Size) {
+				c.warn("pool %s has size %d, not %d", name, size, c.Size)
+			}
+			return p, nil
+		}
+		if !errors.Is(err, pool.ErrNotExist) {
+			return nil, err
+		}
+		// Others may create or destroy it at this moment.
+		if err := pool.Create(name, pool.Config{Size: int(c.Size)}); err != nil && !errors.Is(err, pool.ErrExist) {
+			return nil, err
+		}
+	}
+}
+
+func (c *runCommand) acquire(ctx context.Context, p *pool.Pool) (*pool.Lease, error) {
+	text := pool.WithCommand(strings.Join(c.Command, " "))
+	if c.Nonblock || c.Timeout != nil && *c.Timeout == 0 {
+		lease, err := p.TryAcquire(text)
+		if errors.Is(err, pool.ErrBusy) {
+			return nil, c.busy(err.Error())
+		}
+		return lease, err
+	}
+	wait := ctx
+	if c.Timeout != nil {
+		var cancel context.CancelFunc
+		wait, cancel = context.WithTimeout(ctx, time.Duration(*c.Timeout))
+		defer cancel()
+	}
+	options := []pool.Option{text}
+	if c.Verbose {
+		progress, stop := context.WithCancel(wait)
+		defer stop()
+		options = append(options, pool.OnWait(func() { go c.tellWait(progress, p) }))
+	}
+	lease, err := p.Acquire(wait, options...)
+	if err = cause(wait, err); errors.Is(err, context.DeadlineExceeded) {
+		return nil, c.busy(fmt.Sprintf("no free slot in pool %s within %v", p.Name(), time.Duration(*c.Timeout)))
+	}
+	return lease, err
+}
+
+func (c *runCommand) busy(text string) error {
+	if c.Quiet {
+		text = ""
+	}
+	return busyError{text, int(c.BusyExitCode)}
+}
+
+// supervise runs the command. From its start on nothing stops the supervision.
+func (c *runCommand) supervise(ctx context.Context, stop func(), signals *supervisor.Signals, command supervisor.Command) error {
+	stop()
+	if ctx.Err() != nil { // a signal came together with the slot
+		return context.Cause(ctx)
+	}
+	began := time.Now()
+	status, err := signals.Run(command)
+	if err != nil {
+		return commandError{c.Command[0], err}
+	}
+	c.talk("the command ran for %v", time.Since(began).Round(time.Millisecond))
+	return ended{status}
+}
+
+func (c *runCommand) release(p *pool.Pool, lease *pool.Lease) {
+	if err := lease.Release(); err != nil {
+		c.warn("cannot give the slot back: %s", err)
+	}
+	if lost, err := p.IsLost(); lost && err == nil {
+		c.warn("somebody removed the files of pool %s while the command ran", p.Name())
+		if !c.Quiet {
+			sayHint("if it was logind (RemoveIPC=yes), see the troubleshooting section of the README")
+		}
+	}
+}
+
+func (c *runCommand) warn(format string, args ...any) {
+	if !c.Quiet {
+		say("warning: "+format, args...)
+	}
+}
+
+func (c *runCommand) talk(format string, args ...any) {
+	if c.Verbose {
+		say(format, args...)
+	}
+}

@@ -1,0 +1,229 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/poolrun/poolrun/pool"
+)
+
+type statusCommand struct {
+	Name   poolName `arg:"" optional:"" help:"The pool (default: all that you can read)."`
+	Format string   `enum:"text,json" default:"text" placeholder:"FORMAT" help:"text or json (default: text)."`
+}
+
+func (c *statusCommand) Run(out io.Writer) error {
+	if c.Name != "" {
+		s, err := statusOf(string(c.Name))
+		if err != nil {
+			return err
+		}
+		if c.Format == "json" {
+			return writeJSON(out, toJSON(s))
+		}
+		return writeText(out, s)
+	}
+	all, failures, err := statusOfAll()
+	if err != nil {
+		return err
+	}
+	if c.Format == "json" {
+		list := []statusJSON{}
+		for _, s := range all {
+			list = append(list, toJSON(s))
+		}
+		return errors.Join(writeJSON(out, list), failures)
+	}
+	for i, s := range all {
+		if i > 0 {
+			fmt.Fprintln(out)
+		}
+		if err := writeText(out, s); err != nil {
+			return err
+		}
+	}
+	return failures
+}
+
+func statusOf(name string) (pool.Status, error) {
+	p, err := pool.Open(name)
+	if errors.Is(err, fs.ErrPermission) {
+		p, err = pool.OpenReadOnly(name)
+	}
+	if err != nil {
+		return pool.Status{}, err
+	}
+	defer p.Close()
+	return p.Status()
+}
+
+// writeText is for people.
+func writeText(out io.Writer, s pool.Status) error {
+	state := ""
+	if s.Draining {
+		state = ", being drained"
+	}
+	fmt.Fprintf(out, "%s: %d of %d slots in use, %d available, %d waiting%s\n",
+		printable(s.Name), s.InUse, s.Size, s.Available, len(s.Waiters), state)
+	if len(s.Holders)+len(s.Waiters) > 0 {
+		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(table, "SLOT\tSTATE\tPID\tCOMMAND PID\tUSER\tFOR\tITEM\tCOMMAND")
+		for _, h := range s.Holders {
+			command := "-"
+			if h.CommandPID != 0 {
+				command = strconv.Itoa(h.CommandPID)
+			}
+			fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", joinInts(h.Slots), holderState(h), h.PID, command,
+				h.User, since(s, h.Acquired), orDash(strings.Join(h.Items, " ")), printable(h.Command))
+		}
+		for i, w := range s.Waiters {
+			fmt.Fprintf(table, "-\twaiting %d\t%d\t-\t%s\t%s\t-\t%s\n", i+1, w.PID,
+				w.User, since(s, w.Since), printable(w.Command))
+		}
+		if err := table.Flush(); err != nil {
+			return err
+		}
+	}
+	n := s.Counters
+	_, err := fmt.Fprintf(out, "since %s: %d acquired, %d released, %d timed out, %d busy, %d cancelled, %d reclaimed; longest wait %s\n",
+		s.Created.Format(time.DateTime), n.Acquired, n.Released, n.TimedOut, n.Busy, n.Cancelled, n.Reclaimed,
+		s.Waits.Max.Round(time.Millisecond))
+	return err
+}
+
+func holderState(h pool.Holder) string {
+	if h.Orphaned {
+		return "orphaned"
+	}
+	return "running"
+}
+
+func since(s pool.Status, t time.Time) time.Duration {
+	return s.Taken.Sub(t).Round(100 * time.Millisecond)
+}
+
+func joinInts(list []int) string {
+	var texts []string
+	for _, n := range list {
+		texts = append(texts, strconv.Itoa(n))
+	}
+	return strings.Join(texts, ",")
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return printable(text)
+}
+
+// printable replaces what would move a terminal's cursor or mix up a table.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
+}
+
+// The JSON of a status. Fields are added to it, never renamed or removed.
+type statusJSON struct {
+	Name      string       `json:"name"`
+	Size      int          `json:"size"`
+	InUse     int          `json:"in_use"`
+	Available int          `json:"available"`
+	Waiting   int          `json:"waiting"`
+	Mode      string       `json:"mode"`
+	Created   time.Time    `json:"created"`
+	Holders   []holderJSON `json:"holders"`
+	Waiters   []waiterJSON `json:"waiters"`
+	Counters  countersJSON `json:"counters"`
+	Waits     waitsJSON    `json:"wait_seconds"`
+}
+
+type holderJSON struct {
+	Slots       []int     `json:"slots"`
+	Item        string    `json:"item"`
+	PID         int       `json:"pid"`
+	CommandPID  int       `json:"command_pid"`
+	User        string    `json:"user"`
+	Weight      int       `json:"weight"`
+	State       string    `json:"state"`
+	Acquired    time.Time `json:"acquired"`
+	HeldSeconds float64   `json:"held_seconds"`
+	Command     string    `json:"command"`
+}
+
+type waiterJSON struct {
+	Position      int       `json:"position"`
+	PID           int       `json:"pid"`
+	User          string    `json:"user"`
+	Weight        int       `json:"weight"`
+	Priority      int       `json:"priority"`
+	Since         time.Time `json:"since"`
+	WaitedSeconds float64   `json:"waited_seconds"`
+	Command       string    `json:"command"`
+}
+
+type countersJSON struct {
+	Acquired  uint64 `json:"acquired"`
+	Released  uint64 `json:"released"`
+	TimedOut  uint64 `json:"timed_out"`
+	Busy      uint64 `json:"busy"`
+	Cancelled uint64 `json:"cancelled"`
+	Reclaimed uint64 `json:"reclaimed"`
+}
+
+type waitsJSON struct {
+	Sum     float64      `json:"sum"`
+	Max     float64      `json:"max"`
+	Buckets []bucketJSON `json:"buckets"`
+}
+
+type bucketJSON struct {
+	LE    float64 `json:"le"`
+	Count uint64  `json:"count"`
+}
+
+func toJSON(s pool.Status) statusJSON {
+	n := s.Counters
+	j := statusJSON{
+		Name: s.Name, Size: s.Size, InUse: s.InUse, Available: s.Available, Waiting: len(s.Waiters),
+		Mode: fmt.Sprintf("%04o", s.Mode), Created: s.Created.UTC().Truncate(time.Second),
+		Holders: []holderJSON{}, Waiters: []waiterJSON{},
+		Counters: countersJSON{n.Acquired, n.Released, n.TimedOut, n.Busy, n.Cancelled, n.Reclaimed},
+		Waits:    waitsJSON{Sum: s.Waits.Sum.Seconds(), Max: s.Waits.Max.Seconds()},
+	}
+	for _, h := range s.Holders {
+		j.Holders = append(j.Holders, holderJSON{
+			Slots: h.Slots, Item: strings.Join(h.Items, "\n"), PID: h.PID, CommandPID: h.CommandPID,
+			User: h.User, Weight: len(h.Slots), State: holderState(h),
+			Acquired: h.Acquired.UTC().Truncate(time.Second), HeldSeconds: s.Taken.Sub(h.Acquired).Seconds(), Command: h.Command,
+		})
+	}
+	for i, w := range s.Waiters {
+		j.Waiters = append(j.Waiters, waiterJSON{
+			Position: i + 1, PID: w.PID, User: w.User, Weight: w.Weight, Priority: w.Priority,
+			Since: w.Since.UTC().Truncate(time.Second), WaitedSeconds: s.Taken.Sub(w.Since).Seconds(), Command: w.Command,
+		})
+	}
+	for _, b := range s.Waits.Buckets {
+		j.Waits.Buckets = append(j.Waits.Buckets, bucketJSON{b.Limit.Seconds(), b.Count})
+	}
+	return j
+}
+
+func writeJSON(out io.Writer, v any) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(v)
+}

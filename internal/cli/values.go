@@ -1,0 +1,99 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/poolrun/poolrun/pool"
+)
+
+// The values of flags and arguments; kong calls UnmarshalText.
+
+// A poolName is a pool's name, with or without its slash.
+type poolName string
+
+func (n *poolName) UnmarshalText(text []byte) error {
+	name, err := pool.CheckName(string(text))
+	*n = poolName(name)
+	return err
+}
+
+// A duration is Go's ("1m30s"), or a number of seconds, as in flock(1) and
+// timeout(1).
+type duration time.Duration
+
+func (d *duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	if err != nil {
+		seconds, numErr := strconv.ParseFloat(string(text), 64)
+		if numErr != nil || math.IsNaN(seconds) || strings.ContainsAny(string(text), "xXpP_") {
+			return fmt.Errorf("invalid duration %q: want something like 5s, 1m30s, 250ms or 2.5", text)
+		}
+		if seconds > math.MaxInt64/1e9 {
+			return fmt.Errorf("invalid duration %q: it is too long", text)
+		}
+		parsed = time.Duration(seconds * 1e9)
+		if seconds < 0 {
+			parsed = -1
+		}
+	}
+	if parsed < 0 {
+		return fmt.Errorf("invalid duration %q: it is negative", text)
+	}
+	*d = duration(parsed)
+	return nil
+}
+
+// A poolSize is a number of slots, or a percentage of the online CPUs.
+type poolSize int
+
+func (s *poolSize) UnmarshalText(text []byte) error {
+	number, isPercent := strings.CutSuffix(string(text), "%")
+	n, err := strconv.Atoi(number)
+	if err != nil || strings.HasPrefix(number, "+") {
+		return fmt.Errorf("invalid size %q: want a number of slots, or a percentage of the CPUs", text)
+	}
+	if isPercent && n > 0 {
+		if n > math.MaxInt/runtime.NumCPU() {
+			return fmt.Errorf("invalid size %q: it is too large", text)
+		}
+		n = max(1, n*runtime.NumCPU()/100)
+	}
+	if n < 1 || n > pool.MaxSlots {
+		return fmt.Errorf("invalid size %q: a pool has 1 to %d slots", text, pool.MaxSlots)
+	}
+	*s = poolSize(n)
+	return nil
+}
+
+// A busyCode is an exit code that poolrun may use of its own accord: not 255, at
+// which xargs stops.
+type busyCode int
+
+func (c *busyCode) UnmarshalText(text []byte) error {
+	n, err := strconv.Atoi(string(text))
+	if err != nil || n < 0 || n > 254 {
+		return fmt.Errorf("invalid exit code %q: want 0 to 254", text)
+	}
+	*c = busyCode(n)
+	return nil
+}
+
+// A fileMode is a mode as in chmod(1), in octal.
+type fileMode uint32
+
+func (m *fileMode) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 8, 32)
+	if err != nil || n > 0o777 {
+		return fmt.Errorf("invalid mode %q: want permissions in octal, like 0600 or 0660", text)
+	}
+	*m = fileMode(n)
+	return nil
+}
+
+var errNoCommand = errors.New("no command to run")
