@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -219,3 +220,17 @@ func readFile(t testing.TB, path string) string {
 	}
 	return string(text)
 }
+
+func contains(text, part string) bool { return strings.Contains(text, part) }
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func scan(t testing.TB, text string, to ...any) {
+	t.Helper()
+	if _, err := fmt.Sscan(text, to...); err != nil {
+		t.Fatalf("%q: %v", text, err)
+	}
+}
+
+// stateOf is the third field of /proc/PID/stat.
+func stateOf(stat string) byte { return stat[strings.LastIndexByte(stat, ')')+2] }

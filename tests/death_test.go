@@ -1,0 +1,169 @@
+package tests
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// startHolder starts a command that runs until it is killed, and returns the pids
+// of poolrun and of the command.
+func startHolder(t testing.TB, name string, args ...string) (cmd *exec.Cmd, child int) {
+	t.Helper()
+	before := statusOf(t, name).InUse
+	cmd = mustStart(t, poolrun(t, append(append([]string{"--pool", name}, args...), "--", "sleep", "1000")...))
+	waitStatus(t, name, "a command running", func(s status) bool {
+		for _, h := range s.Holders {
+			if h.PID == cmd.Process.Pid {
+				child = h.CommandPID
+			}
+		}
+		return s.InUse == before+1 && child != 0
+	})
+	t.Cleanup(func() {
+		if cmd.ProcessState == nil || t.Failed() {
+			syscall.Kill(child, syscall.SIGKILL)
+		}
+	})
+	return cmd, child
+}
+
+func kill(t testing.TB, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestACommandKeepsItsSlotWhenPoolrunIsKilled(t *testing.T) {
+	for what, flags := range map[string][]string{
+		"through the descriptor that it inherits": nil,
+		"through its pid":                         {"--close"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			name := newPool(t, 1)
+			cmd, child := startHolder(t, name, flags...)
+			kill(t, cmd.Process.Pid)
+			cmd.Wait()
+			s := statusOf(t, name)
+			if s.InUse != 1 || s.Available != 0 || len(s.Holders) != 1 || s.Holders[0].State != "orphaned" || s.Holders[0].CommandPID != child {
+				t.Errorf("status %+v", s)
+			}
+			if code := exitCode(t, poolrun(t, "--pool", name, "-n", "true")); code != 75 {
+				t.Errorf("another got in: %d", code)
+			}
+			kill(t, child)
+			waitStatus(t, name, "the slot free again", func(s status) bool { return s.InUse == 0 })
+			wantEmpty(t, name)
+			if n := statusOf(t, name).Counters; n.Reclaimed != 1 {
+				t.Errorf("counters %+v", n)
+			}
+		})
+	}
+}
+
+func TestTheSlotOfAKilledPairIsFreeForTheNextArrival(t *testing.T) {
+	name := newPool(t, 1)
+	cmd, child := startHolder(t, name)
+	kill(t, cmd.Process.Pid)
+	kill(t, child)
+	cmd.Wait()
+	eventually(t, "the command gone", func() bool { return syscall.Kill(child, 0) != nil || isZombie(child) })
+	if code := exitCode(t, poolrun(t, "--pool", name, "-n", "true")); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	wantEmpty(t, name)
+}
+
+func isZombie(pid int) bool {
+	text, err := os.ReadFile("/proc/" + itoa(pid) + "/stat")
+	return err != nil || string(text) != "" && stateOf(string(text)) == 'Z'
+}
+
+// A waiter starts soon after the death of a killed holder: it is told, it does
+// not find out at its next look.
+func TestAWaiterStartsSoonAfterAHoldersDeath(t *testing.T) {
+	name := newPool(t, 1)
+	dir := t.TempDir()
+	const rounds = 20
+	var worst, sum time.Duration
+	for i := range rounds {
+		cmd, child := startHolder(t, name)
+		started := filepath.Join(dir, itoa(i))
+		waiter := mustStart(t, poolrun(t, "--pool", name, "touch", started))
+		waitStatus(t, name, "one in line", func(s status) bool { return s.Waiting == 1 })
+		began := time.Now()
+		kill(t, cmd.Process.Pid)
+		kill(t, child)
+		cmd.Wait()
+		if err := waiter.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		took := time.Since(began)
+		worst, sum = max(worst, took), sum+took
+	}
+	t.Logf("from the kill to the end of the next command: mean %v, worst %v", sum/rounds, worst)
+	// A machine with other work to do may delay some; a second, the heartbeat,
+	// would be all of them.
+	if sum/rounds > 100*time.Millisecond {
+		t.Errorf("mean %v, worst %v", sum/rounds, worst)
+	}
+	wantEmpty(t, name)
+}
+
+func TestTheDeathOfTheFirstInLineDoesNotHoldUpTheOthers(t *testing.T) {
+	name := newPool(t, 1)
+	file := filepath.Join(t.TempDir(), "order")
+	release := holdSlot(t, name)
+	line := lineUp(t, name, file, 3, noFlags)
+	kill(t, line[0].Process.Pid)
+	line[0].Wait()
+	release()
+	for _, cmd := range line[1:] {
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := readFile(t, file); got != "1\n2\n" {
+		t.Errorf("served %q", got)
+	}
+	wantEmpty(t, name)
+}
+
+// A daemon that the command leaves behind holds nothing when the command has
+// ended in an ordinary way.
+func TestADaemonThatOutlivesTheCommandHoldsNothing(t *testing.T) {
+	name := newPool(t, 1)
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	mustRun(t, "--pool", name, "sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo $! > "+pidFile)
+	var pid int
+	scan(t, readFile(t, pidFile), &pid)
+	defer kill(t, pid)
+	wantEmpty(t, name)
+}
+
+func TestANestedCallRunsInsideTheAncestorsSlot(t *testing.T) {
+	name := newPool(t, 1)
+	out := mustRun(t, "--pool", name, "--", binaries.poolrun, "-v", "--pool", name, "--", "sh", "-c", "echo slot $POOLRUN_SLOT")
+	if want := "slot 0"; !contains(out, want) || !contains(out, "inside "+name) {
+		t.Errorf("%q", out)
+	}
+	wantEmpty(t, name)
+}
+
+// What the environment says of a slot that was given back counts for nothing.
+func TestAStaleHoldIsNotBelieved(t *testing.T) {
+	name := newPool(t, 1)
+	held := mustRun(t, "--pool", name, "sh", "-c", "printf %s \"$POOLRUN_HELD\"")
+	release := holdSlot(t, name)
+	cmd := poolrun(t, "--pool", name, "-n", "true")
+	cmd.Env = append(cmd.Env, "POOLRUN_HELD="+held)
+	if code := exitCode(t, cmd); code != 75 {
+		t.Errorf("exit code %d", code)
+	}
+	release()
+	wantEmpty(t, name)
+}
