@@ -117,9 +117,12 @@ func (p *Pool) openGuard(r ref) (int, error) {
 	return fd, nil
 }
 
-// Below 1024, the usual soft limit, and above the 255 at which bash keeps its
-// script.
-const highDescriptor = 900
+// Out of the way of descriptors that are numbered by hand, from 3 on, and of those
+// that shells take for themselves, from 10 on and downwards from 255; and below
+// 64: a process starts with a table of so many descriptors, and to make it grow
+// costs a process with threads an RCU grace period, 10 to 20 ms (expand_fdtable
+// in fs/file.c).
+const highDescriptor = 50
 
 // closeGuard unlocks the guard, also for those who inherited its descriptor: a
 // daemon that the command left behind holds no slot.
