@@ -103,9 +103,11 @@ func (p *Pool) openGuard(r ref) (int, error) {
 		return -1, err
 	}
 	defer unix.Close(low)
-	fd, err := unix.FcntlInt(uintptr(low), unix.F_DUPFD_CLOEXEC, highDescriptor)
-	if err == unix.EINVAL { // RLIMIT_NOFILE is lower than that
-		fd, err = unix.FcntlInt(uintptr(low), unix.F_DUPFD_CLOEXEC, 0)
+	least := highDescriptor
+	fd, err := unix.FcntlInt(uintptr(low), unix.F_DUPFD_CLOEXEC, least)
+	for err == unix.EINVAL && least > 0 { // RLIMIT_NOFILE is lower than that
+		least /= 2
+		fd, err = unix.FcntlInt(uintptr(low), unix.F_DUPFD_CLOEXEC, least)
 	}
 	if err != nil {
 		return -1, err

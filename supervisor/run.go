@@ -9,7 +9,6 @@ package supervisor
 import (
 	"errors"
 	"os"
-	"os/signal"
 	"sync"
 	"syscall"
 
@@ -33,7 +32,7 @@ type Command struct {
 // When the command stops at a terminal's Ctrl-Z (SIGTSTP), the caller stops too,
 // so that its own parent, a shell, sees it stopped.
 func (s *Signals) Run(c Command) (Status, error) {
-	s.notify(stops)
+	s.notify(stopping)
 	pid, err := start(c)
 	if err != nil {
 		return Status{}, err
@@ -54,9 +53,7 @@ func (s *Signals) Run(c Command) (Status, error) {
 			return Status{lost}, nil
 		case status.Stopped():
 			if status.StopSignal() == syscall.SIGTSTP && !ignoredAtStart(syscall.SIGTSTP) {
-				signal.Reset(stops...)
-				syscall.Kill(syscall.Getpid(), syscall.SIGTSTP)
-				s.notify(stops)
+				raiseByDefault(syscall.SIGTSTP)
 			}
 		default:
 			return Status{status}, nil
@@ -65,7 +62,7 @@ func (s *Signals) Run(c Command) (Status, error) {
 }
 
 // Caught only while there is a command to stop with.
-var stops = []os.Signal{syscall.SIGTSTP}
+var stopping = []os.Signal{syscall.SIGTSTP}
 
 // The status of a command of which no status can be had: exit code 2.
 const lost syscall.WaitStatus = 2 << 8

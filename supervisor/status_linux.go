@@ -28,14 +28,30 @@ func (s Status) ExitCode() int {
 // cannot be (init of a pid namespace does not die so), it exits with 128 + n.
 func Die(n syscall.Signal) {
 	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
-	runtime.LockOSThread()
-	// os/signal cannot give a signal its default action back once the runtime
-	// handles it: the runtime would die of some with a stack trace.
-	var defaults struct{ handler, flags, restorer, mask uint64 } // struct kernel_sigaction
-	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(n), uintptr(unsafe.Pointer(&defaults)), 0, 8, 0, 0)
-	var set unix.Sigset_t
-	set.Val[(n-1)/64] = 1 << ((n - 1) % 64)
-	unix.PthreadSigmask(unix.SIG_UNBLOCK, &set, nil)
-	unix.Tgkill(unix.Getpid(), unix.Gettid(), n)
+	raiseByDefault(n)
 	os.Exit(128 + int(n))
+}
+
+// raiseByDefault lets a signal do to this process what it does by default, and
+// if the process goes on after that, handles the signal again as before.
+//
+// os/signal cannot give a signal its default action back once the runtime
+// handles it: the runtime would die of some with a stack trace, and drop others.
+func raiseByDefault(n syscall.Signal) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	type sigaction struct{ handler, flags, restorer, mask uint64 } // struct kernel_sigaction
+	var byDefault, before sigaction
+	set := func(new, old *sigaction) {
+		unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(n),
+			uintptr(unsafe.Pointer(new)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
+	}
+	var mask, maskBefore unix.Sigset_t
+	mask.Val[(n-1)/64] = 1 << ((n - 1) % 64)
+
+	set(&byDefault, &before)
+	unix.PthreadSigmask(unix.SIG_UNBLOCK, &mask, &maskBefore)
+	unix.Tgkill(unix.Getpid(), unix.Gettid(), n)
+	unix.PthreadSigmask(unix.SIG_SETMASK, &maskBefore, nil)
+	set(&before, nil)
 }

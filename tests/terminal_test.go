@@ -1,0 +1,160 @@
+package tests
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A terminal is a pty with an interactive shell on it.
+type terminal struct {
+	t     *testing.T
+	pty   *os.File
+	lock  sync.Mutex
+	shown strings.Builder
+}
+
+func newTerminal(t *testing.T) *terminal {
+	t.Helper()
+	pty, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { pty.Close() })
+	if err := unix.IoctlSetPointerInt(int(pty.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(pty.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tty, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tty.Close()
+	shell := command(t, "sh", "-i")
+	shell.Stdin, shell.Stdout, shell.Stderr = tty, tty, tty
+	shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	mustStart(t, shell)
+	term := &terminal{t: t, pty: pty}
+	go func() {
+		for buffer := make([]byte, 4096); ; {
+			n, err := pty.Read(buffer)
+			if err != nil {
+				return
+			}
+			term.lock.Lock()
+			term.shown.Write(buffer[:n])
+			term.lock.Unlock()
+		}
+	}()
+	return term
+}
+
+func (term *terminal) typed(text string) {
+	term.t.Helper()
+	if _, err := term.pty.WriteString(text); err != nil {
+		term.t.Fatal(err)
+	}
+}
+
+func (term *terminal) text() string {
+	term.lock.Lock()
+	defer term.lock.Unlock()
+	return term.shown.String()
+}
+
+// lines counts the lines that consist of this text.
+func (term *terminal) lines(text string) int {
+	return strings.Count("\n"+strings.ReplaceAll(term.text(), "^C", ""), "\n"+text+"\r")
+}
+
+func (term *terminal) wait(text string) {
+	term.t.Helper()
+	eventually(term.t, fmt.Sprintf("%q on the terminal", text), func() bool { return strings.Contains(term.text(), text) })
+}
+
+// processes waits for poolrun and its command to be there.
+func (term *terminal) processes(name string) (poolrun, command int) {
+	term.t.Helper()
+	s := waitStatus(term.t, name, "a command running", func(s status) bool {
+		return s.InUse == 1 && s.Holders[0].CommandPID != 0
+	})
+	poolrun, command = s.Holders[0].PID, s.Holders[0].CommandPID
+	term.t.Cleanup(func() {
+		if term.t.Failed() {
+			syscall.Kill(command, syscall.SIGKILL)
+		}
+	})
+	return poolrun, command
+}
+
+func isInState(pid int, state byte) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && stateOf(string(text)) == state
+}
+
+func TestCtrlCReachesTheCommandOnce(t *testing.T) {
+	name := newPool(t, 1)
+	term := newTerminal(t)
+	term.typed("poolrun --pool " + name + " signals; echo ended-$?\n")
+	term.wait("ready\r")
+	pid, _ := term.processes(name)
+	for key, shown := range map[string]string{"\x03": "interrupt", "\x1c": "quit"} {
+		term.typed(key)
+		term.wait(shown + "\r")
+		// A second one would come before what is sent after it.
+		before := term.lines("user defined signal 1")
+		syscall.Kill(pid, syscall.SIGUSR1)
+		eventually(t, "SIGUSR1", func() bool { return term.lines("user defined signal 1") > before })
+		if n := strings.Count(term.text(), shown); n != 1 {
+			t.Errorf("%s was delivered %d times:\n%s", shown, n, term.text())
+		}
+	}
+	syscall.Kill(pid, syscall.SIGTERM)
+	term.wait("ended-0")
+	wantEmpty(t, name)
+}
+
+func TestCtrlZStopsBothAndFgContinuesBoth(t *testing.T) {
+	name := newPool(t, 1)
+	term := newTerminal(t)
+	term.typed("poolrun --pool " + name + " signals; echo ended-$?\n")
+	term.wait("ready\r")
+	pid, child := term.processes(name)
+	for range 2 {
+		term.typed("\x1a")
+		eventually(t, "both stopped", func() bool { return isInState(pid, 'T') && isInState(child, 'T') })
+		if s := statusOf(t, name); s.InUse != 1 {
+			t.Error("a stopped command lost its slot")
+		}
+		term.typed("fg\n")
+		eventually(t, "both going on", func() bool { return !isInState(pid, 'T') && !isInState(child, 'T') })
+	}
+	term.wait("continued\r")
+	syscall.Kill(pid, syscall.SIGTERM)
+	eventually(t, "the command's end", func() bool { return term.lines("terminated") == 1 })
+	waitStatus(t, name, "the slot free", func(s status) bool { return s.InUse == 0 })
+	wantEmpty(t, name)
+}
+
+// Ctrl-C while waiting ends the wait, as it ends any program.
+func TestCtrlCEndsTheWait(t *testing.T) {
+	name := newPool(t, 1)
+	release := holdSlot(t, name)
+	term := newTerminal(t)
+	term.typed("poolrun --pool " + name + " true; echo ended-$?\n")
+	waitStatus(t, name, "one in line", func(s status) bool { return s.Waiting == 1 })
+	term.typed("\x03")
+	waitStatus(t, name, "nobody in line", func(s status) bool { return s.Waiting == 0 })
+	term.typed("echo next-$?\n")
+	term.wait("next-130")
+	release()
+	wantEmpty(t, name)
+}
