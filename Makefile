@@ -1,0 +1,51 @@
+# make            the programs: ./poolrun, ./pool_server, ./pool_client
+# make demo       see it at work
+# make test       all tests
+# make check      what a change has to pass: format, vet, staticcheck, tests with the race detector
+# make install    PREFIX=/usr/local, DESTDIR=
+
+GO      ?= go
+PREFIX  ?= /usr/local
+DESTDIR ?=
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+
+cli     := github.com/poolrun/poolrun/internal/cli
+build   := CGO_ENABLED=0 $(GO) build -trimpath
+# -E: the entry point notes what the Go runtime forgets, see supervisor/inherit.go.
+ldflags := -s -w -E poolrun_entry -X $(cli).version=$(VERSION) -X $(cli).commit=$(COMMIT)
+
+.PHONY: all poolrun pool_server pool_client demo test check install clean
+.DEFAULT_GOAL := all
+
+all: poolrun pool_server pool_client
+
+# The go command knows best what has changed.
+poolrun:
+	$(build) -ldflags '$(ldflags)' -o $@ .
+
+pool_server pool_client:
+	$(build) -ldflags '-s -w' -o $@ ./examples/$@
+
+demo: all
+	./run_demo.sh --mode=golden
+	./run_demo.sh --mode=failure; test $$? -eq 2
+
+test:
+	CGO_ENABLED=0 $(GO) test -count=1 ./...
+
+check:
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags crashpoints ./...
+	GOARCH=arm64 $(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	@if command -v shellcheck >/dev/null; then shellcheck run_demo.sh .ci/run examples/*.sh; else echo 'no shellcheck here: scripts not checked'; fi
+	CGO_ENABLED=1 $(GO) test -count=1 -race ./...
+
+install: poolrun
+	install -D -m 755 poolrun $(DESTDIR)$(PREFIX)/bin/poolrun
+	install -D -m 644 docs/poolrun.1 $(DESTDIR)$(PREFIX)/share/man/man1/poolrun.1
+
+clean:
+	rm -f poolrun pool_server pool_client
