@@ -1,0 +1,8 @@
+#!/bin/sh
+# Compress the files below a directory, several at a time, but never more on the
+# whole machine than half its CPUs, however often this script runs at once.
+#
+#   examples/xargs.sh DIRECTORY
+set -eu
+find "$1" -type f ! -name '*.gz' -print0 |
+	xargs -0 -r -P 16 -n 1 poolrun --pool "${POOL:-compress}" --size 50% -- gzip

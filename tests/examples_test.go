@@ -1,0 +1,164 @@
+package tests
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestPoolServerAndClient(t *testing.T) {
+	name := freeName(t)
+	server := command(t, filepath.Join(binaries.dir, "pool_server"), "--size", "4", "--pool", name, "--every", "5ms")
+	next := startLines(t, server)
+	for _, want := range []string{": serving 4 slots", ": 0 in use, 4 available, 0 waiting"} {
+		if line := next(); line != name+want {
+			t.Errorf("the server says %q", line)
+		}
+	}
+	client := command(t, filepath.Join(binaries.dir, "pool_client"), "--hold", "1000", "--pool", name)
+	clientSays := startLines(t, client)
+	if line := clientSays(); line != name+": slot 0 acquired" {
+		t.Errorf("the client says %q", line)
+	}
+	if line := next(); line != name+": 1 in use, 3 available, 0 waiting" {
+		t.Errorf("the server says %q", line)
+	}
+	client.Process.Signal(syscall.SIGTERM)
+	if line := clientSays(); line != name+": slot 0 released" {
+		t.Errorf("the client says %q", line)
+	}
+	if err := client.Wait(); err != nil {
+		t.Error(err)
+	}
+	if line := next(); line != name+": 0 in use, 4 available, 0 waiting" {
+		t.Errorf("the server says %q", line)
+	}
+	server.Process.Signal(syscall.SIGTERM)
+	if line := next(); line != name+": removed" {
+		t.Errorf("the server says %q", line)
+	}
+	if err := server.Wait(); err != nil {
+		t.Error(err)
+	}
+	for _, file := range []string{ledgerOf(name), semaphoreOf(name)} {
+		if _, err := os.Stat(file); err == nil {
+			t.Errorf("%s is left", file)
+		}
+	}
+	out, err := command(t, filepath.Join(binaries.dir, "pool_client"), "--pool", name).CombinedOutput()
+	if err == nil || string(out) != "pool_client: no pool "+name+"\n" {
+		t.Errorf("a client without a server: %v %s", err, out)
+	}
+}
+
+func TestXargsExample(t *testing.T) {
+	name := freeName(t)
+	dir := t.TempDir()
+	for i := range 10 {
+		writeFile(t, filepath.Join(dir, fmt.Sprint("file with spaces ", i)), []byte("text"))
+	}
+	cmd := command(t, "../examples/xargs.sh", dir)
+	cmd.Env = append(cmd.Env, "POOL="+name)
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v %s", err, out)
+	}
+	if files, _ := filepath.Glob(dir + "/*.gz"); len(files) != 10 {
+		t.Errorf("%d files compressed", len(files))
+	}
+	wantEmpty(t, name)
+	if n := statusOf(t, name).Counters.Acquired; n != 10 {
+		t.Errorf("%d slots acquired", n)
+	}
+}
+
+// The jobs of the crontab are run as cron(8) runs them: by sh -c, in an
+// environment of little but the crontab's own variables.
+func TestCronExample(t *testing.T) {
+	name := freeName(t)
+	dir := t.TempDir()
+	mine := map[string]string{
+		"POOLRUN_POOL": name, "SOURCE": "../examples",
+		"BACKUP": filepath.Join(dir, "backup.tar.gz"), "STAMP": filepath.Join(dir, "stamp"),
+	}
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "SHELL=/bin/sh"}
+	var jobs []string
+	for line := range strings.Lines(readFile(t, "../examples/crontab")) {
+		line = strings.TrimSpace(line)
+		variable, value, isVariable := strings.Cut(line, "=")
+		switch {
+		case line == "" || line[0] == '#':
+		case isVariable && !strings.ContainsAny(variable, " *"):
+			if _, ok := mine[variable]; ok {
+				value = mine[variable]
+			}
+			env = append(env, variable+"="+value)
+		default:
+			_, job, _ := strings.Cut(line, "poolrun ")
+			jobs = append(jobs, "poolrun "+job)
+		}
+	}
+	if len(jobs) != 2 {
+		t.Fatalf("jobs %q", jobs)
+	}
+	run := func(job string) {
+		t.Helper()
+		cmd := command(t, "/bin/sh", "-c", job)
+		cmd.Env = env
+		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("%s: %v %s", job, err, out)
+		}
+	}
+	run(jobs[0])
+	if err := exec.Command("tar", "-tzf", mine["BACKUP"]).Run(); err != nil {
+		t.Error("no backup")
+	}
+	release := holdSlot(t, name)
+	run(jobs[1])
+	if _, err := os.Stat(mine["STAMP"]); err == nil {
+		t.Error("two jobs at once")
+	}
+	release()
+	run(jobs[1])
+	if _, err := os.Stat(mine["STAMP"]); err != nil {
+		t.Error(err)
+	}
+	wantEmpty(t, name)
+}
+
+func TestMakeExample(t *testing.T) {
+	name := freeName(t)
+	dir := t.TempDir()
+	overlaps := overlapDir(filepath.Join(dir, "overlaps"))
+	cmd := command(t, "make", "-C", "../examples/make", "-j", "16", "--no-print-directory",
+		"POOL="+name, "OUT="+dir+"/", "WORK=overlap "+overlaps+" 20ms")
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Run(); err != nil || said.Len() > 0 {
+		t.Errorf("%v %s", err, said.String())
+	}
+	if ran, most := mostSeen(overlaps); ran != 12 || most != 2 {
+		t.Errorf("%d recipes ran, at most %d at once", ran, most)
+	}
+	if lines := strings.Count(readFile(t, dir+"/whole"), "\n"); lines != 12 {
+		t.Errorf("%d lines", lines)
+	}
+	wantEmpty(t, name)
+}
+
+// A make below poolrun finds the jobserver of the make above.
+func TestMakesJobserverPasses(t *testing.T) {
+	name := newPool(t, 1)
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "Makefile"), []byte(
+		"all:\n\t+@poolrun --pool "+name+" -- $(MAKE) --no-print-directory below\nbelow: a b\na b:\n\t@echo $@\n"))
+	cmd := command(t, "make", "-C", dir, "-j", "2", "--no-print-directory")
+	out, err := cmd.CombinedOutput()
+	if err != nil || strings.Contains(string(out), "jobserver") || strings.Count(string(out), "\n") != 2 {
+		t.Errorf("%v %s", err, out)
+	}
+}

@@ -1,0 +1,191 @@
+package tests
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/poolrun/poolrun/gate"
+)
+
+// cSemaphore builds the C program, once.
+var cSemaphore = sync.OnceValues(func() (string, error) {
+	cc, err := exec.LookPath("cc")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(binaries.dir, "c-sem")
+	out, err := exec.Command(cc, "-O2", "-pthread", "-o", path, "testdata/c/sem.c").CombinedOutput()
+	if err != nil {
+		return "", errors.New(string(out))
+	}
+	return path, nil
+})
+
+// sem prepares a run of the C program.
+func sem(t testing.TB, args ...string) *exec.Cmd {
+	t.Helper()
+	path, err := cSemaphore()
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip("no C compiler: ", err)
+	}
+	return command(t, path, args...)
+}
+
+func mustSem(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := sem(t, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("sem %q: %v %s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func TestGateAndGlibcShareASemaphore(t *testing.T) {
+	name := freeName(t)
+	mustSem(t, "create", name, "2")
+	s, err := gate.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if value, err := s.Value(); value != 2 || err != nil {
+		t.Errorf("value %d, %v", value, err)
+	}
+	mustSem(t, "wait", name)
+	if err := s.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := s.TryWait(); !errors.Is(err, gate.ErrWouldBlock) {
+		t.Errorf("a third of two: %v", err)
+	}
+	if sem(t, "trywait", name).Run() == nil {
+		t.Error("a third of two, in C")
+	}
+
+	// Each wakes the other.
+	waiter := sem(t, "wait", name)
+	next := startLines(t, waiter)
+	if line := next(); line != "waiting" {
+		t.Fatal(line)
+	}
+	eventually(t, "the C program asleep", func() bool { return isInState(waiter.Process.Pid, 'S') })
+	if err := s.Post(); err != nil {
+		t.Error(err)
+	}
+	if line := next(); line != "taken" {
+		t.Error(line)
+	}
+	waiter.Wait()
+	got := make(chan error)
+	go func() { got <- s.Wait(context.Background()) }()
+	mustSem(t, "post", name)
+	if err := <-got; err != nil {
+		t.Error(err)
+	}
+	if value := mustSem(t, "value", name); value != "0" {
+		t.Errorf("value %s", value)
+	}
+	mustSem(t, "unlink", name)
+	if _, err := gate.Open(name); err == nil {
+		t.Error("open after unlink")
+	}
+}
+
+func TestGlibcOpensWhatGateCreates(t *testing.T) {
+	name := freeName(t)
+	s, err := gate.Create(name, 3, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	mustSem(t, "wait", name)
+	mustSem(t, "wait", name)
+	mustSem(t, "post", name)
+	if value := mustSem(t, "value", name); value != "2" {
+		t.Errorf("value %s", value)
+	}
+	if sem(t, "create", name, "1").Run() == nil {
+		t.Error("created a second one of that name")
+	}
+}
+
+// A C program takes its share of the limit, and what it gives back wakes the
+// first in line.
+func TestACProgramSharesThePool(t *testing.T) {
+	name := newPool(t, 2)
+	mustSem(t, "wait", name)
+	release := holdSlot(t, name)
+	if s := statusOf(t, name); s.InUse != 1 || s.Available != 0 {
+		t.Errorf("status %+v", s)
+	}
+	if code := exitCode(t, poolrun(t, "--pool", name, "-n", "true")); code != 75 {
+		t.Errorf("a third of two: %d", code)
+	}
+	waiter := mustStart(t, poolrun(t, "--pool", name, "true"))
+	waitStatus(t, name, "one in line", func(s status) bool { return s.Waiting == 1 })
+	mustSem(t, "post", name)
+	if err := waiter.Wait(); err != nil {
+		t.Error(err)
+	}
+	release()
+	wantEmpty(t, name)
+}
+
+func TestPoolrunWakesACProgram(t *testing.T) {
+	name := newPool(t, 1)
+	release := holdSlot(t, name)
+	waiter := sem(t, "wait", name)
+	next := startLines(t, waiter)
+	next()
+	eventually(t, "the C program asleep", func() bool { return isInState(waiter.Process.Pid, 'S') })
+	release()
+	if line := next(); line != "taken" {
+		t.Error(line)
+	}
+	waiter.Wait()
+	if s := statusOf(t, name); s.InUse != 0 || s.Available != 0 {
+		t.Errorf("status %+v", s)
+	}
+	mustSem(t, "post", name)
+	wantUsable(t, name)
+}
+
+// A program that posts what it never took does not raise the limit.
+func TestASpuriousPostDoesNotRaiseTheLimit(t *testing.T) {
+	name := newPool(t, 1)
+	mustSem(t, "post", name)
+	release := holdSlot(t, name)
+	if code := exitCode(t, poolrun(t, "--pool", name, "-n", "true")); code != 75 {
+		t.Errorf("two in a pool of one: %d", code)
+	}
+	release()
+}
+
+// A C program that is killed in its wait, or with what it took, leaves a pool
+// that works with what is left.
+func TestAKilledCProgram(t *testing.T) {
+	name := newPool(t, 2)
+	release := holdSlot(t, name)
+	mustSem(t, "wait", name) // and ends without a post
+	waiter := sem(t, "wait", name)
+	next := startLines(t, waiter)
+	next()
+	eventually(t, "the C program asleep", func() bool { return isInState(waiter.Process.Pid, 'S') })
+	waiter.Process.Signal(syscall.SIGKILL)
+	waiter.Wait()
+	release()
+	mustRun(t, "--pool", name, "-n", "true")
+	if s := statusOf(t, name); s.Available != 1 {
+		t.Errorf("status %+v", s)
+	}
+}
