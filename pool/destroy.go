@@ -144,9 +144,9 @@ func (p *Pool) buryUnlessAlive() error {
 	return p.bury()
 }
 
-// Remove removes the files of a pool that is too damaged to be opened, without a
-// look at what is in them. It refuses what is not a regular file, and the files
-// of users who are neither the caller nor root.
+// Remove removes the files of a pool that cannot be opened, being damaged or
+// another user's, without a look at what is in them. It refuses what is not a
+// regular file.
 func Remove(name string) error {
 	name, err := CheckName(name)
 	if err != nil {

@@ -30,7 +30,7 @@ type Pool struct {
 func Open(name string) (*Pool, error) { return open(name, shm.ReadWrite) }
 
 // OpenReadOnly opens a pool of which only Status may be used, for those who may
-// read it but not write to it. Errors are as from Open.
+// read it but not write to it, whoever owns it. Errors are as from Open.
 func OpenReadOnly(name string) (*Pool, error) { return open(name, shm.ReadOnly) }
 
 func open(name string, access shm.Access) (*Pool, error) {

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"slices"
@@ -69,33 +70,40 @@ type Bucket struct {
 	Count uint64
 }
 
-// Status takes a status of the pool. Those whose processes have ended do not
-// appear in it as holders, though their slots are in use until somebody takes
-// them back; a pool that may be written to is tidied first.
-func (p *Pool) Status() (Status, error) {
-	var s Status
+// Status takes a status of the pool, after taking the slots of the dead back; a
+// pool that was opened read-only shows them as they stand in the ledger.
+func (p *Pool) Status() (s Status, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), statusWithin)
+	defer cancel()
 	look := func() (err error) {
 		s, err = p.status()
 		return err
 	}
 	if p.object.ReadOnly {
-		err := p.lockedReadOnly(look)
-		return s, err
+		err = p.lockedReadOnly(ctx, look)
+	} else {
+		err = p.locked(ctx, func() error {
+			if err := p.reapDrainer(); err != nil {
+				return err
+			}
+			if err := p.reapAll(); err != nil {
+				return err
+			}
+			return look()
+		})
 	}
-	err := p.locked(context.Background(), func() error {
-		if err := p.reapDrainer(); err != nil {
-			return err
-		}
-		if err := p.reapAll(); err != nil {
-			return err
-		}
-		return look()
-	})
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = p.fail(ErrRefused, fmt.Errorf("somebody has held the lock of its ledger for %v: a process that is stopped?", statusWithin))
+	}
 	return s, err
 }
 
-func (p *Pool) lockedReadOnly(look func() error) (err error) {
-	if err := p.lock(context.Background()); err != nil {
+// The ledger lock is held for microseconds. Who looks at a pool, perhaps another
+// user's, does not want to hang where it is not.
+const statusWithin = 5 * time.Second
+
+func (p *Pool) lockedReadOnly(ctx context.Context, look func() error) (err error) {
+	if err := p.lock(ctx); err != nil {
 		return err
 	}
 	defer p.unlock()

@@ -46,6 +46,9 @@ func build() (cleanUp func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := os.Chmod(dir, 0o755); err != nil { // some tests run as another user
+		return nil, err
+	}
 	binaries.dir = dir
 	binaries.poolrun = filepath.Join(dir, "poolrun")
 	binaries.crashing = filepath.Join(dir, "poolrun-crashing")

@@ -23,25 +23,25 @@ func (c *destroyCommand) Run() error {
 	}
 	p, err := pool.Open(string(c.Name))
 	if err != nil {
-		if c.Force && errors.Is(err, pool.ErrDamaged) {
-			return pool.Remove(string(c.Name))
-		}
-		return err
+		return c.orRemove(err)
 	}
 	defer p.Close()
 	switch {
 	case c.Force:
-		if err := p.ForceDestroy(); errors.Is(err, pool.ErrDamaged) {
-			return pool.Remove(string(c.Name))
-		} else if err != nil {
-			return err
-		}
+		return c.orRemove(p.ForceDestroy())
 	case c.Drain:
 		return c.drain(p)
 	default:
 		return p.Destroy()
 	}
-	return nil
+}
+
+// orRemove removes by force what cannot be destroyed in order.
+func (c *destroyCommand) orRemove(err error) error {
+	if c.Force && (errors.Is(err, pool.ErrDamaged) || errors.Is(err, pool.ErrRefused)) {
+		return pool.Remove(string(c.Name))
+	}
+	return err
 }
 
 func (c *destroyCommand) drain(p *pool.Pool) error {

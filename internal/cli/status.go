@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -55,7 +54,7 @@ func (c *statusCommand) Run(out io.Writer) error {
 
 func statusOf(name string) (pool.Status, error) {
 	p, err := pool.Open(name)
-	if errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, pool.ErrRefused) {
 		p, err = pool.OpenReadOnly(name)
 	}
 	if err != nil {

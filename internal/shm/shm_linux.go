@@ -76,7 +76,8 @@ func (o *Object) Link(file string) error {
 }
 
 // Open opens and maps the object with this file name. It takes none but a
-// regular file of exactly this size whose owner one may trust: see trusted.
+// regular file of exactly this size, and, to write to it, none but one whose
+// owner may be trusted: see trusted.
 func Open(file string, size int64, access Access) (*Object, error) {
 	flags := unix.O_RDWR
 	if access == ReadOnly {
@@ -102,7 +103,10 @@ func Open(file string, size int64, access Access) (*Object, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	refused := Refused{File: file, Reason: refusal(&st)}
+	refused := Refused{File: file, Reason: wrongType(&st)}
+	if refused.Reason == "" && access == ReadWrite && !trusted(&st) {
+		refused.Reason = "belongs to " + UserName(st.Uid) + ", who is neither you nor root, and is not shared through a group of yours"
+	}
 	if refused.Reason == "" && st.Size != size {
 		refused.Reason = fmt.Sprintf("has %d bytes instead of %d", st.Size, size)
 		refused.WrongSize = true
@@ -122,16 +126,16 @@ type Refused struct {
 
 func (r *Refused) Error() string { return Path(r.File) + " " + r.Reason }
 
-func refusal(st *unix.Stat_t) string {
-	switch {
-	case st.Mode&unix.S_IFMT == unix.S_IFDIR:
+func wrongType(st *unix.Stat_t) string {
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return ""
+	case unix.S_IFDIR:
 		return "is a directory"
-	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		return "is not a regular file"
-	case !trusted(st):
-		return "belongs to " + UserName(st.Uid) + ", who is neither you nor root, and is not shared through a group of yours"
+	case unix.S_IFLNK:
+		return "is a symbolic link"
 	}
-	return ""
+	return "is not a regular file"
 }
 
 // /dev/shm is writable to all: anybody can be first to take a name. An object
@@ -219,14 +223,14 @@ func IsNamed(file string, inode uint64) bool {
 // Unlink removes a name; ENOENT where there is none.
 func Unlink(file string) error { return unix.Unlink(Path(file)) }
 
-// Remove removes the name of what Open would take, of whatever size; ENOENT where
-// there is none.
+// Remove removes the name of a regular file, whatever is in it; ENOENT where there
+// is none. Whose files one may remove is the kernel's business: /dev/shm is sticky.
 func Remove(file string) error {
 	var st unix.Stat_t
 	if err := unix.Lstat(Path(file), &st); err != nil {
 		return err
 	}
-	if reason := refusal(&st); reason != "" {
+	if reason := wrongType(&st); reason != "" {
 		return &Refused{File: file, Reason: reason}
 	}
 	return Unlink(file)
