@@ -3,7 +3,9 @@ package pool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"os"
 
 	"github.com/poolrun/poolrun/gate"
 	"github.com/poolrun/poolrun/internal/futex"
@@ -11,7 +13,8 @@ import (
 )
 
 // Destroy removes a pool that nobody uses: ErrInUse, with nothing changed, where
-// somebody holds a slot or waits for one.
+// somebody holds a slot or waits for one; ErrRefused where the caller is neither
+// the pool's owner nor root.
 func (p *Pool) Destroy() error {
 	return p.locked(context.Background(), func() error {
 		if err := p.reapAll(); err != nil {
@@ -97,6 +100,10 @@ func (p *Pool) end() error {
 	l := p.ledger
 	if l.life.Load() != alive {
 		return p.fail(ErrNotExist, nil)
+	}
+	// /dev/shm is sticky: a pool must not be marked by one who cannot unlink it.
+	if uid := os.Geteuid(); uid != 0 && uid != int(p.object.UID) {
+		return p.fail(ErrRefused, fmt.Errorf("only its owner can remove it: %s", shm.UserName(p.object.UID)))
 	}
 	l.life.Store(destroyed)
 	step("marked as destroyed")
