@@ -66,7 +66,7 @@ func (p *Pool) Acquire(ctx context.Context, options ...Option) (*Lease, error) {
 // otherwise. Other errors are as from Acquire.
 func (p *Pool) TryAcquire(options ...Option) (*Lease, error) {
 	var lease *Lease
-	err := p.locked(context.Background(), func() (err error) {
+	err := p.promptly(func() (err error) {
 		lease, err = p.arrive(newRequest(options))
 		if errors.Is(err, ErrBusy) {
 			p.ledger.counters[busy].Add(1)

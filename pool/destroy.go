@@ -16,7 +16,7 @@ import (
 // somebody holds a slot or waits for one; ErrRefused where the caller is neither
 // the pool's owner nor root.
 func (p *Pool) Destroy() error {
-	return p.locked(context.Background(), func() error {
+	return p.promptly(func() error {
 		if err := p.reapAll(); err != nil {
 			return err
 		}
@@ -30,7 +30,7 @@ func (p *Pool) Destroy() error {
 // ForceDestroy removes a pool whoever uses it. Who holds a slot is not disturbed;
 // who waits for one gets ErrDestroyed.
 func (p *Pool) ForceDestroy() error {
-	return p.locked(context.Background(), p.end)
+	return p.promptly(p.end)
 }
 
 // Drain admits nobody new, waits until all who hold or wait have come and gone,
@@ -79,7 +79,7 @@ func (p *Pool) Drain(ctx context.Context) error {
 			continue
 		}
 		if err != nil {
-			p.locked(context.Background(), func() error { return p.change(leave, r, nothing) })
+			p.promptly(func() error { return p.change(leave, r, nothing) })
 		}
 		return err
 	}
@@ -140,8 +140,10 @@ func (p *Pool) bury() error {
 // buryUnlessAlive waits for whoever is creating or destroying the pool at this
 // moment, and removes the pool if that one has died half way.
 func (p *Pool) buryUnlessAlive() error {
-	if err := p.lock(context.Background()); err != nil {
-		return err
+	ctx, cancel := context.WithTimeout(context.Background(), lockWithin)
+	defer cancel()
+	if err := p.lock(ctx); err != nil {
+		return p.orStuck(err)
 	}
 	defer p.unlock()
 	if p.ledger.life.Load() == alive {

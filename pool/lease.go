@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"sync/atomic"
@@ -78,7 +77,7 @@ func (l *Lease) Release() error {
 	if l.guard >= 0 {
 		guardErr = closeGuard(l.guard, l.r)
 	}
-	err := p.locked(context.Background(), func() error {
+	err := p.promptly(func() error {
 		if !l.isHeld() {
 			return errors.New("its slot was taken back")
 		}

@@ -3,7 +3,9 @@ package pool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/poolrun/poolrun/gate"
 	"github.com/poolrun/poolrun/internal/shm"
@@ -166,6 +168,24 @@ func (p *Pool) locked(ctx context.Context, change func() error) (err error) {
 		return err
 	}
 	return change()
+}
+
+// promptly is locked for those who do not wait for anything but the lock. It is held
+// for microseconds; where it is not to be had for long, its owner is stopped, and
+// hanging with it would help nobody.
+func (p *Pool) promptly(change func() error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), lockWithin)
+	defer cancel()
+	return p.orStuck(p.locked(ctx, change))
+}
+
+const lockWithin = 5 * time.Second
+
+func (p *Pool) orStuck(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return p.fail(ErrRefused, fmt.Errorf("somebody has held the lock of its ledger for %v: a process that is stopped?", lockWithin))
+	}
+	return err
 }
 
 // explain is deferred around everything that reads the ledger. It makes ErrDamaged

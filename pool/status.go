@@ -3,7 +3,6 @@ package pool
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"slices"
@@ -73,38 +72,31 @@ type Bucket struct {
 // Status takes a status of the pool, after taking the slots of the dead back; a
 // pool that was opened read-only shows them as they stand in the ledger.
 func (p *Pool) Status() (s Status, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), statusWithin)
-	defer cancel()
 	look := func() (err error) {
 		s, err = p.status()
 		return err
 	}
 	if p.object.ReadOnly {
-		err = p.lockedReadOnly(ctx, look)
-	} else {
-		err = p.locked(ctx, func() error {
-			if err := p.reapDrainer(); err != nil {
-				return err
-			}
-			if err := p.reapAll(); err != nil {
-				return err
-			}
-			return look()
-		})
+		err = p.lockedReadOnly(look)
+		return s, err
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = p.fail(ErrRefused, fmt.Errorf("somebody has held the lock of its ledger for %v: a process that is stopped?", statusWithin))
-	}
+	err = p.promptly(func() error {
+		if err := p.reapDrainer(); err != nil {
+			return err
+		}
+		if err := p.reapAll(); err != nil {
+			return err
+		}
+		return look()
+	})
 	return s, err
 }
 
-// The ledger lock is held for microseconds. Who looks at a pool, perhaps another
-// user's, does not want to hang where it is not.
-const statusWithin = 5 * time.Second
-
-func (p *Pool) lockedReadOnly(ctx context.Context, look func() error) (err error) {
+func (p *Pool) lockedReadOnly(look func() error) (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), lockWithin)
+	defer cancel()
 	if err := p.lock(ctx); err != nil {
-		return err
+		return p.orStuck(err)
 	}
 	defer p.unlock()
 	defer p.explain(&err)

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -166,4 +167,52 @@ func TestAStaleHoldIsNotBelieved(t *testing.T) {
 	}
 	release()
 	wantEmpty(t, name)
+}
+
+// Whoever is stopped with the ledger lock in its hands holds up changes, but
+// nobody hangs for ever, nothing is lost, and a command's status counts.
+func TestAStuckLedgerLockHangsNobody(t *testing.T) {
+	name := newPool(t, 1)
+	holder := poolrun(t, "--pool", name, "sh", "-c", "echo ready; read line; exit 5")
+	stdin, err := holder.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	holder.Stderr = &said
+	next := startLines(t, holder)
+	next()
+	lock, err := os.Open(ledgerOf(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	inTime := mustStart(t, poolrun(t, "--pool", name, "--timeout", "50ms", "true"))
+	interrupted := mustStart(t, poolrun(t, "--pool", name, "true"))
+	looking := mustStart(t, poolrun(t, "status", name))
+	stdin.Close()
+
+	inTime.Wait()
+	if code := shellCode(inTime); code != 75 {
+		t.Errorf("with a timeout: %d", code)
+	}
+	eventually(t, "signals caught", func() bool { return caughtMask(t, interrupted.Process.Pid)&(1<<(syscall.SIGTERM-1)) != 0 })
+	interrupted.Process.Signal(syscall.SIGTERM)
+	interrupted.Wait()
+	if code := shellCode(interrupted); code != 143 {
+		t.Errorf("interrupted: %d", code)
+	}
+	looking.Wait()
+	if code := shellCode(looking); code != 2 {
+		t.Errorf("status: %d", code)
+	}
+	holder.Wait()
+	if code := shellCode(holder); code != 5 || !contains(said.String(), "cannot give the slot back") {
+		t.Errorf("the command's: %d, %s", code, said.String())
+	}
+	lock.Close()
+	wantUsable(t, name)
 }

@@ -232,10 +232,13 @@ func TestNohupAndBackgroundJobsKeepTheirIgnoredSignals(t *testing.T) {
 	}
 }
 
-func ignoredMask(t testing.TB, pid int) (mask uint64) {
+func ignoredMask(t testing.TB, pid int) uint64 { return signalMask(t, pid, "SigIgn:") }
+func caughtMask(t testing.TB, pid int) uint64  { return signalMask(t, pid, "SigCgt:") }
+
+func signalMask(t testing.TB, pid int, field string) (mask uint64) {
 	t.Helper()
 	for line := range strings.Lines(readFile(t, fmt.Sprintf("/proc/%d/status", pid))) {
-		if value, ok := strings.CutPrefix(line, "SigIgn:"); ok {
+		if value, ok := strings.CutPrefix(line, field); ok {
 			if _, err := fmt.Sscanf(strings.TrimSpace(value), "%x", &mask); err != nil {
 				t.Fatal(err)
 			}
