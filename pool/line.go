@@ -2,8 +2,10 @@ package pool
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/poolrun/poolrun/internal/futex"
 )
@@ -113,4 +115,9 @@ func (p *Pool) poke(r ref) {
 		rec.word.Add(1)
 		futex.Wake(&rec.word, futex.Everybody)
 	}
+}
+
+// sleepOnWord sleeps on the word of a participant's record.
+func (p *Pool) sleepOnWord(ctx context.Context, r ref, word uint32, limit time.Duration) {
+	futex.Sleep(ctx, &p.ledger.at(r).word, word, limit)
 }

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/poolrun/poolrun/internal/futex"
 	"golang.org/x/sys/unix"
 )
 
@@ -84,9 +83,4 @@ func (w *watch) stop() {
 	w.cancel()
 	w.events.Close()
 	<-w.ended
-}
-
-// sleepOnWord sleeps on the word of a participant's record.
-func (p *Pool) sleepOnWord(ctx context.Context, r ref, word uint32, limit time.Duration) {
-	futex.Sleep(ctx, &p.ledger.at(r).word, word, limit)
 }

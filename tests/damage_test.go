@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -163,17 +162,9 @@ func TestTheCommandsStatusSurvivesThePool(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			name := newPool(t, 1)
-			cmd := poolrun(t, "--pool", name, "sh", "-c", "echo ready; read line; echo $line; exit 42")
-			stdin, err := cmd.StdinPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			var said strings.Builder
-			cmd.Stderr = &said
-			next := startLines(t, cmd)
-			next()
+			cmd, said, tell, next := startListener(t, name, "read line; echo $line; exit 42")
 			damage(t, name)
-			fmt.Fprintln(stdin, "to the end")
+			tell("to the end")
 			if line := next(); line != "to the end" {
 				t.Error(line)
 			}

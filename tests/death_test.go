@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -169,19 +170,27 @@ func TestAStaleHoldIsNotBelieved(t *testing.T) {
 	wantEmpty(t, name)
 }
 
+// startListener starts a shell script in a slot, and returns once it runs: what
+// poolrun says, and functions that send a line to the script and read one.
+func startListener(t testing.TB, name, script string) (cmd *exec.Cmd, said *strings.Builder, tell func(string), next func() string) {
+	t.Helper()
+	cmd = poolrun(t, "--pool", name, "sh", "-c", "echo ready; "+script)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	said = &strings.Builder{}
+	cmd.Stderr = said
+	next = startLines(t, cmd)
+	next()
+	return cmd, said, func(line string) { io.WriteString(stdin, line+"\n") }, next
+}
+
 // Whoever is stopped with the ledger lock in its hands holds up changes, but
 // nobody hangs for ever, nothing is lost, and a command's status counts.
 func TestAStuckLedgerLockHangsNobody(t *testing.T) {
 	name := newPool(t, 1)
-	holder := poolrun(t, "--pool", name, "sh", "-c", "echo ready; read line; exit 5")
-	stdin, err := holder.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var said strings.Builder
-	holder.Stderr = &said
-	next := startLines(t, holder)
-	next()
+	holder, said, tell, _ := startListener(t, name, "read line; exit 5")
 	lock, err := os.Open(ledgerOf(name))
 	if err != nil {
 		t.Fatal(err)
@@ -193,7 +202,7 @@ func TestAStuckLedgerLockHangsNobody(t *testing.T) {
 	inTime := mustStart(t, poolrun(t, "--pool", name, "--timeout", "50ms", "true"))
 	interrupted := mustStart(t, poolrun(t, "--pool", name, "true"))
 	looking := mustStart(t, poolrun(t, "status", name))
-	stdin.Close()
+	tell("end")
 
 	inTime.Wait()
 	if code := shellCode(inTime); code != 75 {

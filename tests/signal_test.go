@@ -3,7 +3,6 @@ package tests
 import (
 	"bufio"
 	"fmt"
-	"io"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -63,17 +62,12 @@ func TestSignalsReachTheCommand(t *testing.T) {
 // Poolrun lives until its command has ended, whatever the command ignores.
 func TestPoolrunWaitsForACommandThatIgnoresItsSignals(t *testing.T) {
 	name := newPool(t, 1)
-	cmd := poolrun(t, "--pool", name, "sh", "-c", `trap "" TERM INT HUP; echo ready; read line; echo "$line"; exit 7`)
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	next := startLines(t, cmd)
+	cmd, _, tell, next := startListener(t, name, `trap "" TERM INT HUP; echo trapped; read line; echo "$line"; exit 7`)
 	next()
 	for _, n := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
 		cmd.Process.Signal(n)
 	}
-	io.WriteString(stdin, "still here\n")
+	tell("still here")
 	if line := next(); line != "still here" {
 		t.Error(line)
 	}

@@ -30,7 +30,7 @@ func (c *runCommand) Run() error {
 		c.Command = c.Command[1:]
 	}
 	if len(c.Command) == 0 {
-		return usageError{errNoCommand}
+		return usageError{errors.New("no command to run")}
 	}
 	// Before the command exists every failure is final.
 	signals := supervisor.Catch()

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -95,5 +94,3 @@ func (m *fileMode) UnmarshalText(text []byte) error {
 	*m = fileMode(n)
 	return nil
 }
-
-var errNoCommand = errors.New("no command to run")

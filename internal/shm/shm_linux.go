@@ -6,10 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"os/user"
-	"runtime/debug"
-	"slices"
 	"strconv"
 	"unsafe"
 
@@ -39,9 +35,6 @@ const (
 	ReadWrite Access = iota
 	ReadOnly
 )
-
-// ErrFault is the error of CatchFault.
-var ErrFault = errors.New("truncated while in use")
 
 // Anonymous makes an object without a name: nothing is left of it when the
 // process dies before Link. Its space is reserved, so that a full file system
@@ -126,50 +119,6 @@ type Refused struct {
 
 func (r *Refused) Error() string { return Path(r.File) + " " + r.Reason }
 
-func wrongType(st *unix.Stat_t) string {
-	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFREG:
-		return ""
-	case unix.S_IFDIR:
-		return "is a directory"
-	case unix.S_IFLNK:
-		return "is a symbolic link"
-	}
-	return "is not a regular file"
-}
-
-// /dev/shm is writable to all: anybody can be first to take a name. An object
-// counts as the one that was meant if its owner is the caller or root (the rule
-// of fs.protected_regular, proc_sys_fs(5)), or if it is shared through a group
-// of the caller and closed to everybody else.
-func trusted(st *unix.Stat_t) bool {
-	if st.Uid == 0 || int(st.Uid) == os.Geteuid() {
-		return true
-	}
-	if st.Mode&0o020 == 0 || st.Mode&0o007 != 0 {
-		return false
-	}
-	groups, _ := os.Getgroups()
-	return int(st.Gid) == os.Getegid() || slices.Contains(groups, int(st.Gid))
-}
-
-func ownedBy(file string) string {
-	var st unix.Stat_t
-	if unix.Lstat(Path(file), &st) != nil {
-		return ""
-	}
-	return ", it belongs to " + UserName(st.Uid)
-}
-
-// UserName is the user's name, or the number where there is no name.
-func UserName(uid uint32) string {
-	id := strconv.FormatUint(uint64(uid), 10)
-	if u, err := user.LookupId(id); err == nil {
-		return u.Username
-	}
-	return "uid " + id
-}
-
 func mapObject(fd int, size int64, access Access) (*Object, error) {
 	prot := unix.PROT_READ | unix.PROT_WRITE
 	if access == ReadOnly {
@@ -244,25 +193,6 @@ func (o *Object) Close() error {
 // The path through which an open file is reached without a name, as open(2)
 // shows it for O_TMPFILE.
 func (o *Object) procPath() string { return "/proc/self/fd/" + strconv.Itoa(o.FD) }
-
-// CatchFault turns a memory fault of the calling goroutine into ErrFault: the
-// SIGBUS that touching a mapping raises when its file was truncated by somebody
-// (mmap(2)). Use it around every access to a view:
-//
-//	defer shm.CatchFault(&err)()
-func CatchFault(err *error) func() {
-	before := debug.SetPanicOnFault(true)
-	return func() {
-		debug.SetPanicOnFault(before)
-		switch p := recover().(type) {
-		case nil:
-		case interface{ Addr() uintptr }: // runtime.errorAddressString
-			*err = ErrFault
-		default:
-			panic(p)
-		}
-	}
-}
 
 func retry(call func() error) error {
 	for {
