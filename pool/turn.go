@@ -25,8 +25,8 @@ type turn struct {
 
 const (
 	heartbeat = time.Second
-	// With more than heartbeat * maxBeats in line each one's heart beats slower.
-	maxBeats = 200 // a second, in all
+	// With more than maxBeats in line each one's heart beats slower.
+	maxBeats = 100 // a second, in all
 	// How often the first looks for dead holders whose end raises no event.
 	scanInterval = 100 * time.Millisecond
 	// How long a cancelled waiter tries to get the ledger lock to leave in form.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"runtime"
@@ -24,6 +25,6 @@ func (c *versionCommand) Run(out io.Writer) error {
 			}
 		}
 	}
-	_, err := fmt.Fprintf(out, "poolrun %s, commit %s, %s\n", v, rev, runtime.Version())
+	_, err := fmt.Fprintf(out, "poolrun %s, commit %s, %s\n", v, cmp.Or(rev, "unknown"), runtime.Version())
 	return err
 }
