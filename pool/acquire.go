@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/poolrun/poolrun/gate"
@@ -12,10 +13,19 @@ import (
 type Option func(*request)
 
 type request struct {
-	weight  int
-	command string
-	waits   func()
+	weight   int
+	priority int
+	command  string
+	waits    func()
 }
+
+// WithWeight asks for n slots at once, all or none; 1 without this option.
+func WithWeight(n int) Option { return func(r *request) { r.weight = n } }
+
+// WithPriority says who goes first, as nice(1) does: -20 to 19, a lower number
+// before a higher one, and first come, first served among equals; 0 without this
+// option.
+func WithPriority(n int) Option { return func(r *request) { r.priority = n } }
 
 // WithCommand sets the text that Status shows for the participant: usually a
 // command line. Its first bytes are kept.
@@ -25,28 +35,45 @@ func WithCommand(text string) Option { return func(r *request) { r.command = tex
 // line.
 func OnWait(f func()) Option { return func(r *request) { r.waits = f } }
 
-func newRequest(options []Option) request {
+func newRequest(options []Option) (request, error) {
 	r := request{weight: 1}
 	for _, option := range options {
 		option(&r)
 	}
-	return r
+	switch {
+	case r.weight < 1 || r.weight > MaxSlots:
+		return r, &Error{fmt.Sprintf("weight %d", r.weight), ErrInvalid, fmt.Errorf("want 1 to %d", MaxSlots)}
+	case r.priority < MinPriority || r.priority > MaxPriority:
+		return r, &Error{fmt.Sprintf("priority %d", r.priority), ErrInvalid, fmt.Errorf("want %d to %d", MinPriority, MaxPriority)}
+	}
+	return r, nil
 }
+
+// The range of priorities, nice(1)'s.
+const (
+	MinPriority = -20
+	MaxPriority = 19
+)
 
 // Acquire takes a slot, first come, first served, and waits for one if it has
 // to. The lease must be released.
 //
 // It returns ctx's error, at once, when ctx is done before; ErrDestroyed when the
-// pool is destroyed before; ErrDraining, ErrFull or ErrDamaged. After any error
-// the caller holds nothing and has left the line.
+// pool is destroyed before; ErrTooHeavy when the pool has, or comes to have while
+// it waits, fewer slots than asked for (but a pool of size 0 is waited for);
+// ErrInvalid, ErrDraining, ErrFull or ErrDamaged. After any error the caller holds
+// nothing and has left the line.
 func (p *Pool) Acquire(ctx context.Context, options ...Option) (*Lease, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	req := newRequest(options)
+	req, err := newRequest(options)
+	if err != nil {
+		return nil, err
+	}
 	var lease *Lease
 	var turn *turn
-	err := p.locked(ctx, func() (err error) {
+	err = p.locked(ctx, func() (err error) {
 		if lease, err = p.arrive(req); !errors.Is(err, ErrBusy) {
 			return err
 		}
@@ -62,12 +89,16 @@ func (p *Pool) Acquire(ctx context.Context, options ...Option) (*Lease, error) {
 	return turn.wait(ctx)
 }
 
-// TryAcquire takes a slot if one is free and nobody waits for it; ErrBusy
-// otherwise. Other errors are as from Acquire.
+// TryAcquire takes a slot if one is free and nobody stands before it in line;
+// ErrBusy otherwise. Other errors are as from Acquire.
 func (p *Pool) TryAcquire(options ...Option) (*Lease, error) {
+	req, err := newRequest(options)
+	if err != nil {
+		return nil, err
+	}
 	var lease *Lease
-	err := p.promptly(func() (err error) {
-		lease, err = p.arrive(newRequest(options))
+	err = p.promptly(func() (err error) {
+		lease, err = p.arrive(req)
 		if errors.Is(err, ErrBusy) {
 			p.ledger.counters[busy].Add(1)
 		}
@@ -81,7 +112,10 @@ func (p *Pool) arrive(req request) (*Lease, error) {
 	if err := p.admitsNewcomers(); err != nil {
 		return nil, err
 	}
-	if p.first() != 0 || !p.fits(req.weight) {
+	if p.tooHeavy(req.weight) {
+		return nil, p.fail(ErrTooHeavy, p.weightError(req.weight))
+	}
+	if !p.isNext(req) || !p.fits(req.weight) {
 		// Perhaps it is the dead who stand in the way.
 		if err := p.reapFirst(); err != nil {
 			return nil, err
@@ -89,7 +123,7 @@ func (p *Pool) arrive(req request) (*Lease, error) {
 		if _, err := p.reapHolders(); err != nil {
 			return nil, err
 		}
-		if p.first() != 0 || !p.fits(req.weight) {
+		if !p.isNext(req) || !p.fits(req.weight) {
 			return nil, p.fail(ErrBusy, nil)
 		}
 	}
@@ -117,6 +151,23 @@ func (p *Pool) admitsNewcomers() error {
 	return nil
 }
 
+// isNext reports whether nobody in line stands before a newcomer.
+func (p *Pool) isNext(req request) bool {
+	first := p.ledger.at(p.first())
+	return first == nil || int(first.priority.Load()) > req.priority
+}
+
+// tooHeavy reports whether the pool will not have so many slots as it is now. A
+// pool of size 0 is paused, and will be another.
+func (p *Pool) tooHeavy(weight int) bool {
+	size := int(p.ledger.size.Load())
+	return size > 0 && weight > size
+}
+
+func (p *Pool) weightError(weight int) error {
+	return fmt.Errorf("%d at once, where its size is %d", weight, p.ledger.size.Load())
+}
+
 // fits reports whether weight slots are free: by the semaphore, of which foreign
 // programs take their share, and by the ledger, for a foreign program can also
 // post what it never took.
@@ -139,7 +190,7 @@ func (p *Pool) recruit(req request) (ref, error) {
 	step("claimed")
 	rec := p.ledger.at(r)
 	rec.weight.Store(uint32(req.weight))
-	rec.priority.Store(0)
+	rec.priority.Store(int32(req.priority))
 	rec.ticket.Store(p.ledger.ticket.Add(1))
 	rec.aside.Store(0)
 	rec.pid.Store(p.self.pid)

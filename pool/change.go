@@ -3,8 +3,6 @@ package pool
 import (
 	"fmt"
 	"sync/atomic"
-
-	"github.com/poolrun/poolrun/internal/futex"
 )
 
 // An intent is the note that the author of a change leaves in the ledger while
@@ -15,64 +13,93 @@ import (
 // is complete.
 type intent struct {
 	op          atomic.Uint32
-	participant atomic.Uint32 // a ref
+	participant atomic.Uint32 // a ref, 0 where the change is the pool's own
 	parity      atomic.Uint32 // the gate's, before the swap
 	counter     atomic.Uint32 // the counter that goes up by one
 	before      atomic.Uint64 // that counter's value before
+	size        atomic.Uint32 // the pool's size after the change
+	debt        atomic.Uint32 // and its debt
 }
 
-// An op is one of the five changes that a participant can go through.
+// An op is one of the changes that a pool can go through: five of a participant,
+// and one of the pool itself.
 type op = uint32
 
 const (
-	idle  op = iota // no change is going on
-	take            // free or waiting -> held
-	give            // held -> free
-	join            // free -> waiting
-	leave           // waiting or draining -> free
-	drain           // free -> draining
+	idle   op = iota // no change is going on
+	take             // free or waiting -> held
+	give             // held -> free
+	join             // free -> waiting
+	leave            // waiting or draining -> free
+	drain            // free -> draining
+	resize           // another size, or less debt
 	numOps
 )
 
-// What each op does to the participant's state and, weight times, to the gate.
+// What each op makes of the participant, and whether it swaps the gate.
 var ops = [numOps]struct {
-	to   state
-	gate int
+	to    state
+	swaps bool
 }{
-	take:  {held, -1},
-	give:  {free, +1},
-	join:  {waiting, 0},
-	leave: {free, 0},
-	drain: {draining, 0},
+	take:   {held, true},
+	give:   {free, true},
+	join:   {waiting, false},
+	leave:  {free, false},
+	drain:  {draining, false},
+	resize: {0, true},
 }
 
-// change takes participant r through op, and counts it. It is the only function
-// that changes a participant's state, and the only one that changes the gate.
-// It runs under the ledger lock, on a record whose other fields are complete.
+// tokens is what a change does to the numbers. Always, but for what foreign
+// programs took or posted: value + in use = size + debt. A pool owes a debt after
+// it has shrunk below what is in use; it pays with what is given back.
+type tokens struct {
+	gate       int // added to the semaphore's value
+	size, debt int // the pool's, afterwards
+}
+
+// change takes participant r through op, and counts it.
+//
+// Where the gate does not have what is asked for, it does nothing and returns
+// gate.ErrWouldBlock.
+func (p *Pool) change(op op, r ref, c counter) error {
+	l := p.ledger
+	weight := int(l.must(r).weight.Load())
+	if weight > MaxSlots {
+		panic(damage{fmt.Errorf("participant %d has weight %d", r, weight)})
+	}
+	after := tokens{size: int(l.size.Load()), debt: int(l.debt.Load())}
+	switch op {
+	case take:
+		after.gate = -weight
+	case give:
+		paid := min(after.debt, weight)
+		after.gate, after.debt = weight-paid, after.debt-paid
+	}
+	return p.perform(op, r, c, after)
+}
+
+// perform is the only function that changes a participant's state, the size, or
+// the gate. It runs under the ledger lock, on a record whose other fields are
+// complete.
 //
 // If the process is killed,
 //   - before the intent is written: nothing has happened;
 //   - after it, before the swap: the parity shows it, and the next one who takes
 //     the ledger lock clears the intent: nothing has happened;
 //   - after the swap (or, where the op does not touch the gate, after the
-//     intent): the next one completes the change. The state and the counter are
-//     set to what the intent says, which can be done twice; all that is derived
-//     from the states is rebuilt; all who might be waiting for it are woken.
+//     intent): the next one completes the change. State, counter, size and debt
+//     are set to what the intent says, which can be done twice; all that is
+//     derived from the states is rebuilt; all who might be waiting for it are
+//     woken.
 //
 // What is left then is a participant without a claim, in line or with slots: a
 // dead one, which is reaped like any other.
-//
-// Where the gate does not have what is asked for, change does nothing and
-// returns gate.ErrWouldBlock.
-func (p *Pool) change(op op, r ref, c counter) error {
+func (p *Pool) perform(op op, r ref, c counter, after tokens) error {
 	l := p.ledger
-	rec := l.at(r)
-	weight := rec.weight.Load()
-	if weight > MaxSlots {
-		panic(damage{fmt.Errorf("participant %d has weight %d", r, weight)})
+	first, from := p.first(), free
+	if r != 0 {
+		from = l.must(r).state.Load()
 	}
-	from, first := rec.state.Load(), p.first()
-
 	parity, err := p.gate.Parity()
 	if err != nil {
 		return err
@@ -82,12 +109,14 @@ func (p *Pool) change(op op, r ref, c counter) error {
 	in.parity.Store(parity)
 	in.counter.Store(c)
 	in.before.Store(l.counterValue(c))
+	in.size.Store(uint32(after.size))
+	in.debt.Store(uint32(after.debt))
 	step("intent filled in")
 	in.op.Store(op)
 	step("intent written")
 
-	if sign := ops[op].gate; sign != 0 {
-		if err := p.gate.Swap(sign * int(weight)); err != nil {
+	if ops[op].swaps {
+		if err := p.gate.Swap(after.gate); err != nil {
 			in.op.Store(idle)
 			return err
 		}
@@ -95,12 +124,14 @@ func (p *Pool) change(op op, r ref, c counter) error {
 	}
 
 	p.settle(op, r)
-	l.exit(r, from)
-	step("out of the old place")
-	l.enter(r, ops[op].to)
-	step("in the new place")
-	if op == give {
-		p.gate.Wake(int(weight))
+	if r != 0 {
+		l.exit(r, from)
+		step("out of the old place")
+		l.enter(r, ops[op].to)
+		step("in the new place")
+	}
+	if after.gate > 0 {
+		p.gate.Wake(after.gate)
 		step("gate woken")
 	}
 	p.turn(first)
@@ -110,16 +141,20 @@ func (p *Pool) change(op op, r ref, c counter) error {
 	return nil
 }
 
-// settle writes what cannot be derived: the state, and the counter. It may be
-// repeated.
+// settle writes what cannot be derived. It may be repeated.
 func (p *Pool) settle(op op, r ref) {
-	in := &p.ledger.intent
-	p.ledger.at(r).state.Store(ops[op].to)
-	step("state written")
-	if c := in.counter.Load(); c < numCounters {
-		p.ledger.counters[c].Store(in.before.Load() + 1)
+	l, in := p.ledger, &p.ledger.intent
+	if r != 0 {
+		l.must(r).state.Store(ops[op].to)
+		step("state written")
 	}
-	step("counter written")
+	if c := in.counter.Load(); c < numCounters {
+		l.counters[c].Store(in.before.Load() + 1)
+		step("counter written")
+	}
+	l.size.Store(in.size.Load())
+	l.debt.Store(in.debt.Load())
+	step("size written")
 }
 
 // nothing is the counter of a change that none counts.
@@ -141,15 +176,15 @@ func (p *Pool) mend() error {
 	if op == idle {
 		return nil
 	}
-	if op >= numOps {
-		return fmt.Errorf("the ledger has an intent of kind %d", op)
+	if op >= numOps || op != resize && in.participant.Load() == 0 {
+		return fmt.Errorf("the ledger has an intent of kind %d for participant %d", op, in.participant.Load())
 	}
 	parity, err := p.gate.Parity()
 	if err != nil {
 		return err
 	}
 	outcome := rolledForward
-	if ops[op].gate != 0 && in.parity.Load() == parity {
+	if ops[op].swaps && in.parity.Load() == parity {
 		outcome = rolledBack
 	}
 	if outcome == rolledForward {
@@ -159,11 +194,9 @@ func (p *Pool) mend() error {
 		return err
 	}
 	step("rebuilt")
-	p.gate.Wake(futex.Everybody)
-	p.poke(p.first())
-	p.poke(p.ledger.drainer.Load())
+	p.wakeAll()
 	step("all woken")
 	in.op.Store(idle)
 	p.ledger.counters[outcome].Add(1)
-	return nil
+	return p.ledger.check()
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 
 	"github.com/poolrun/poolrun/gate"
-	"github.com/poolrun/poolrun/internal/futex"
 	"github.com/poolrun/poolrun/internal/shm"
 )
 
@@ -43,7 +42,7 @@ func (p *Pool) Drain(ctx context.Context) error {
 		if err = p.admitsNewcomers(); err != nil {
 			return err
 		}
-		if r, err = p.recruit(newRequest(nil)); err != nil {
+		if r, err = p.recruit(request{weight: 1}); err != nil {
 			return err
 		}
 		return p.change(drain, r, nothing)
@@ -107,11 +106,7 @@ func (p *Pool) end() error {
 	}
 	l.life.Store(destroyed)
 	step("marked as destroyed")
-	p.gate.Wake(futex.Everybody)
-	for r := range l.line {
-		p.poke(r)
-	}
-	p.poke(l.drainer.Load())
+	p.wakeAll()
 	step("all told")
 	return p.bury()
 }

@@ -13,6 +13,7 @@ var (
 	ErrExist     error = kind("pool %s exists already")
 	ErrInvalid   error = kind("invalid %s")
 	ErrBusy      error = kind("no free slot in pool %s")
+	ErrTooHeavy  error = kind("pool %s has too few slots")
 	ErrInUse     error = kind("pool %s is in use")
 	ErrDraining  error = kind("pool %s admits nobody new, it is being drained")
 	ErrDestroyed error = kind("pool %s was destroyed")

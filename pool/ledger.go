@@ -34,6 +34,7 @@ type ledger struct {
 	created atomic.Int64  // nanoseconds since 1970
 
 	size     atomic.Uint32
+	debt     atomic.Uint32 // tokens that the gate has to lose yet: see tokens
 	inUse    atomic.Uint32 // derived: slots held
 	waiting  atomic.Uint32 // derived: the line's length
 	first    atomic.Uint32 // derived: a ref, the line's head
@@ -49,7 +50,7 @@ type ledger struct {
 
 	intent intent
 
-	_ [4096 - 256]byte
+	_ [4096 - 264]byte
 
 	holders      [MaxSlots]atomic.Uint32 // derived: slot i is held by this ref
 	items        [MaxSlots]item
@@ -94,7 +95,7 @@ type participant struct {
 }
 
 // A state says what a participant does. The transitions are in change.go, one
-// function each.
+// row each.
 type state = uint32
 
 const (
@@ -145,6 +146,9 @@ func (l *ledger) check() error {
 	if size := l.size.Load(); size > MaxSlots {
 		return fmt.Errorf("the ledger tells of %d slots", size)
 	}
+	if debt := l.debt.Load(); debt > MaxSlots {
+		return fmt.Errorf("the ledger tells of a debt of %d slots", debt)
+	}
 	if life := l.life.Load(); life > destroyed {
 		return fmt.Errorf("the ledger tells of life %d", life)
 	}
@@ -161,6 +165,14 @@ func (l *ledger) at(r ref) *participant {
 		panic(damage{fmt.Errorf("the ledger names participant %d", r)})
 	}
 	return &l.participants[r-1]
+}
+
+// must is at for a ref that has to name somebody.
+func (l *ledger) must(r ref) *participant {
+	if r == 0 {
+		panic(damage{errors.New("the ledger names nobody where somebody has to be")})
+	}
+	return l.at(r)
 }
 
 // damage is what a function deep in a change panics with when the ledger makes

@@ -103,6 +103,15 @@ func (p *Pool) turn(before ref) {
 	}
 }
 
+// wakeAll wakes all who sleep in the pool, to have a look.
+func (p *Pool) wakeAll() {
+	p.gate.Wake(futex.Everybody)
+	for r := range p.ledger.line {
+		p.poke(r)
+	}
+	p.poke(p.ledger.drainer.Load())
+}
+
 // empty reports whether nobody holds a slot and nobody waits for one.
 func (p *Pool) empty() bool {
 	return p.ledger.inUse.Load() == 0 && p.ledger.first.Load() == 0

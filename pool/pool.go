@@ -167,6 +167,9 @@ func (p *Pool) locked(ctx context.Context, change func() error) (err error) {
 	if err := p.mend(); err != nil {
 		return err
 	}
+	if err := p.payDebt(); err != nil {
+		return err
+	}
 	return change()
 }
 

@@ -95,6 +95,10 @@ func (t *turn) look(ctx context.Context) (v view, err error) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		weight := int(rec.weight.Load())
+		if p.tooHeavy(weight) {
+			return p.fail(ErrTooHeavy, p.weightError(weight))
+		}
 		p.setAside(t.r, 0)
 		if err := p.reapFirst(); err != nil {
 			return err
@@ -106,7 +110,6 @@ func (t *turn) look(ctx context.Context) (v view, err error) {
 			return nil
 		}
 		v.first = true
-		weight := int(rec.weight.Load())
 		if !p.fits(weight) {
 			if v.silent, err = p.reapHolders(); err != nil {
 				return err

@@ -17,6 +17,7 @@ type commandLine struct {
 	Init    initCommand    `cmd:"" help:"Create a pool."`
 	Destroy destroyCommand `cmd:"" help:"Remove a pool."`
 	Status  statusCommand  `cmd:"" help:"Show who holds the slots of a pool and who waits for them."`
+	Resize  resizeCommand  `cmd:"" help:"Give a pool more or fewer slots."`
 	List    listCommand    `cmd:"" help:"Show all pools, one a line."`
 	Version versionCommand `cmd:"" help:"Show the version."`
 }
@@ -33,6 +34,7 @@ func Main(args []string) int {
 	helped := false
 	parser, err := kong.New(&commands,
 		kong.Name("poolrun"),
+		kong.WithHyphenPrefixedParameters(true), // as getopt(3): --priority -5
 		kong.Description(description),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 		kong.Exit(func(int) { helped = true }),

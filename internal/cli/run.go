@@ -18,6 +18,8 @@ type runCommand struct {
 	Nonblock     bool      `short:"n" help:"Do not wait: the same as --timeout 0."`
 	BusyExitCode busyCode  `short:"E" default:"75" env:"POOLRUN_BUSY_EXIT_CODE" placeholder:"N" help:"Exit code where there was no slot in time (default: 75)."`
 	Size         poolSize  `short:"s" env:"POOLRUN_SIZE" placeholder:"SIZE" help:"Create the pool with this size if it does not exist."`
+	Weight       int       `short:"k" default:"1" placeholder:"N" help:"Take N slots at once, all or none (default: 1)."`
+	Priority     int       `default:"0" placeholder:"N" help:"-20 to 19, as nice(1): a lower number goes first; first come, first served among equals (default: 0)."`
 	Close        bool      `short:"o" help:"Do not let the command inherit the descriptor that keeps its slot if poolrun is killed."`
 	Verbose      bool      `short:"v" help:"Say what poolrun waits for and how long things took."`
 	Quiet        bool      `short:"q" help:"Say nothing but errors."`
@@ -104,9 +106,13 @@ func (c *runCommand) open() (*pool.Pool, error) {
 }
 
 func (c *runCommand) acquire(ctx context.Context, p *pool.Pool) (*pool.Lease, error) {
-	text := pool.WithCommand(strings.Join(c.Command, " "))
+	options := []pool.Option{
+		pool.WithCommand(strings.Join(c.Command, " ")),
+		pool.WithWeight(c.Weight),
+		pool.WithPriority(c.Priority),
+	}
 	if c.Nonblock || c.Timeout != nil && *c.Timeout == 0 {
-		lease, err := p.TryAcquire(text)
+		lease, err := p.TryAcquire(options...)
 		if errors.Is(err, pool.ErrBusy) {
 			return nil, c.busy(err.Error())
 		}
@@ -118,7 +124,6 @@ func (c *runCommand) acquire(ctx context.Context, p *pool.Pool) (*pool.Lease, er
 		wait, cancel = context.WithTimeout(ctx, time.Duration(*c.Timeout))
 		defer cancel()
 	}
-	options := []pool.Option{text}
 	if c.Verbose {
 		progress, stop := context.WithCancel(wait)
 		defer stop()
