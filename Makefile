@@ -2,11 +2,14 @@
 # make demo       see it at work
 # make test       all tests
 # make check      what a change has to pass: format, vet, staticcheck, tests with the race detector
+# make storm      DURATION=60s SEED=n: kill, stop and cancel poolruns by the dozen, and see what is kept
 # make install    PREFIX=/usr/local, DESTDIR=
 
 GO      ?= go
 PREFIX  ?= /usr/local
 DESTDIR ?=
+DURATION ?= 60s
+SEED    ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
@@ -15,7 +18,7 @@ build   := CGO_ENABLED=0 $(GO) build -trimpath
 # -E: the entry point notes what the Go runtime forgets, see supervisor/inherit.go.
 ldflags := -s -w -E poolrun_entry -X $(cli).version=$(VERSION) -X $(cli).commit=$(COMMIT)
 
-.PHONY: all poolrun pool_server pool_client demo test check install clean
+.PHONY: all poolrun pool_server pool_client demo test check storm install clean
 .DEFAULT_GOAL := all
 
 all: poolrun pool_server pool_client
@@ -42,6 +45,9 @@ check:
 	$(GO) tool staticcheck ./...
 	@if command -v shellcheck >/dev/null; then shellcheck run_demo.sh .ci/run examples/*.sh; else echo 'no shellcheck here: scripts not checked'; fi
 	CGO_ENABLED=1 $(GO) test -count=1 -race ./...
+
+storm:
+	STORM_DURATION=$(DURATION) STORM_SEED=$(SEED) CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -v -run '^TestStorm$$' ./tests
 
 install: poolrun
 	install -D -m 755 poolrun $(DESTDIR)$(PREFIX)/bin/poolrun

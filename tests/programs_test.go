@@ -22,6 +22,7 @@ var programs = map[string]func(){
 	"signals": signals,
 	"nothing": func() {},
 	"churn":   churn,
+	"sit":     sit,
 }
 
 func isProgram() bool {
@@ -72,6 +73,44 @@ func churn() {
 		check(err)
 		check(lease.Release())
 	}
+}
+
+// sit DIR SEATS DURATION: takes one of so many seats, stays for that time, and
+// notes its ticket in DIR/order. A seat is a file, taken by a lock, which the
+// kernel frees whatever the process dies of: there are never too many seats free.
+// Without a free seat it leaves a note in DIR/stood and ends with status 9.
+func sit() {
+	dir := os.Args[1]
+	seats, _ := strconv.Atoi(os.Args[2])
+	duration, _ := time.ParseDuration(os.Args[3])
+	// Of one that is dying, the kernel can drop the guard a moment before the
+	// seat. So one has to stand for a while.
+	for try := 0; !takeSeat(dir, seats); try++ {
+		if try == 3 {
+			check(os.WriteFile(filepath.Join(dir, "stood"), nil, 0o600))
+			os.Exit(9)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	// /POOL/ID/RECORD/TICKET
+	if held := strings.Split(os.Getenv("POOLRUN_HELD"), "/"); len(held) == 5 {
+		f, err := os.OpenFile(filepath.Join(dir, "order"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		check(err)
+		fmt.Fprintf(f, "%s\n", held[4])
+	}
+	time.Sleep(duration)
+}
+
+func takeSeat(dir string, seats int) bool {
+	for i := range seats {
+		fd, err := syscall.Open(filepath.Join(dir, "seat"+strconv.Itoa(i)), syscall.O_CREAT|syscall.O_RDWR|syscall.O_CLOEXEC, 0o600)
+		check(err)
+		if syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			return true
+		}
+		syscall.Close(fd)
+	}
+	return false
 }
 
 func check(err error) {

@@ -1,12 +1,17 @@
 /* One operation on a POSIX named semaphore, by glibc:
- *   sem create NAME VALUE | wait | trywait | post | value | unlink NAME
- * wait prints "waiting" before and "taken" after. */
+ *   sem create NAME VALUE | wait | trywait | timedwait | post | value | unlink NAME
+ * wait prints "waiting" before and "taken" after; timedwait waits for a second.
+ *   sem hold NAME COMMAND [ARG...]
+ * takes one, runs the command, and posts. */
 #include <errno.h>
 #include <fcntl.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 static int fail(const char *what)
 {
@@ -40,6 +45,27 @@ int main(int argc, char **argv)
 	} else if (!strcmp(op, "trywait")) {
 		if (sem_trywait(sem))
 			return fail("sem_trywait");
+	} else if (!strcmp(op, "timedwait")) {
+		struct timespec until;
+
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec++;
+		if (sem_timedwait(sem, &until))
+			return fail("sem_timedwait");
+	} else if (!strcmp(op, "hold")) {
+		int status;
+
+		while (sem_wait(sem))
+			if (errno != EINTR)
+				return fail("sem_wait");
+		if (fork() == 0) {
+			execvp(argv[3], argv + 3);
+			_exit(127);
+		}
+		wait(&status);
+		if (sem_post(sem))
+			return fail("sem_post");
+		return WEXITSTATUS(status);
 	} else if (!strcmp(op, "post")) {
 		if (sem_post(sem))
 			return fail("sem_post");
