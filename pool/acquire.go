@@ -234,3 +234,26 @@ func (p *Pool) joinLine(req request) (*turn, error) {
 	}
 	return &turn{p: p, r: r, ticket: p.ledger.at(r).ticket.Load(), came: time.Now()}, nil
 }
+
+var errNotThere = errors.New("its record is another's by now")
+
+// depart ends a participation of this process: by op, under the ledger lock, and
+// with the claim, in this order. A record must not be free for others while its
+// claim is not; and where the lock is not to be had, the claim alone goes, which
+// leaves the record to be reaped like that of a dead process.
+func (p *Pool) depart(ctx context.Context, r ref, ticket uint64, op op, c counter) error {
+	locked := false
+	err := p.locked(ctx, func() error {
+		locked = true
+		rec := p.ledger.must(r)
+		if rec.ticket.Load() != ticket || rec.state.Load() == free {
+			return errNotThere
+		}
+		defer p.unclaim(r)
+		return p.change(op, r, c)
+	})
+	if !locked {
+		p.unclaim(r)
+	}
+	return err
+}

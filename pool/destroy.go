@@ -38,6 +38,7 @@ func (p *Pool) ForceDestroy() error {
 // another drains the pool already.
 func (p *Pool) Drain(ctx context.Context) error {
 	var r ref
+	var ticket uint64
 	err := p.locked(ctx, func() (err error) {
 		if err = p.admitsNewcomers(); err != nil {
 			return err
@@ -45,12 +46,12 @@ func (p *Pool) Drain(ctx context.Context) error {
 		if r, err = p.recruit(request{weight: 1}); err != nil {
 			return err
 		}
+		ticket = p.ledger.must(r).ticket.Load()
 		return p.change(drain, r, nothing)
 	})
 	if err != nil {
 		return err
 	}
-	defer p.unclaim(r)
 	watch := p.startWatch()
 	defer func() { watch.stop() }()
 	limit := heartbeat
@@ -78,7 +79,9 @@ func (p *Pool) Drain(ctx context.Context) error {
 			continue
 		}
 		if err != nil {
-			p.promptly(func() error { return p.change(leave, r, nothing) })
+			leaving, cancel := context.WithTimeout(context.Background(), leaveWithin)
+			defer cancel()
+			p.depart(leaving, r, ticket, leave, nothing)
 		}
 		return err
 	}

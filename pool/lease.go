@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"sync/atomic"
@@ -77,19 +78,9 @@ func (l *Lease) Release() error {
 	if l.guard >= 0 {
 		guardErr = closeGuard(l.guard, l.r)
 	}
-	err := p.promptly(func() error {
-		if !l.isHeld() {
-			return errors.New("its slot was taken back")
-		}
-		if err := p.change(give, l.r, released); err != nil {
-			return err
-		}
-		return p.unclaim(l.r)
-	})
-	if err != nil {
-		p.unclaim(l.r)
-	}
-	return errors.Join(err, guardErr)
+	ctx, cancel := context.WithTimeout(context.Background(), lockWithin)
+	defer cancel()
+	return errors.Join(p.orStuck(p.depart(ctx, l.r, l.ticket, give, released)), guardErr)
 }
 
 func (l *Lease) isHeld() bool {

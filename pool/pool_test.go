@@ -145,3 +145,30 @@ func TestLeasesAreHandedOnInOrderAlsoWhenSomeLeaveTheLine(t *testing.T) {
 		t.Errorf("%d not served, status %+v", left, s)
 	}
 }
+
+// Who gave up used to drop its claim after the ledger lock, so that the next one
+// who got its record found the claim taken.
+func TestARecordIsNotFreeBeforeItsClaim(t *testing.T) {
+	p := newTestPool(t, Config{Size: 1})
+	lease, err := p.TryAcquire()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	for range 8 {
+		handle := openTestPool(t, p.Name()) // as another process would
+		group.Go(func() {
+			for range 300 {
+				ctx, cancel := context.WithTimeout(context.Background(), 50*time.Microsecond)
+				if _, err := handle.Acquire(ctx); !errors.Is(err, context.DeadlineExceeded) {
+					t.Error(err)
+				}
+				cancel()
+			}
+		})
+	}
+	group.Wait()
+	if err := lease.Release(); err != nil {
+		t.Error(err)
+	}
+}

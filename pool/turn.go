@@ -173,12 +173,5 @@ func (t *turn) giveUp(why error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
 	defer cancel()
-	p.locked(ctx, func() error {
-		rec := p.ledger.at(t.r)
-		if rec.state.Load() != waiting || rec.ticket.Load() != t.ticket {
-			return nil
-		}
-		return p.change(leave, t.r, counter)
-	})
-	p.unclaim(t.r)
+	p.depart(ctx, t.r, t.ticket, leave, counter)
 }

@@ -181,6 +181,7 @@ func (s *storm) kill(pid int) {
 // waited for then, so its pid is its own until finish.
 func (s *storm) start(cmd *exec.Cmd) (ended chan struct{}) {
 	ended = make(chan struct{})
+	cmd.Stderr = &strings.Builder{}
 	check(cmd.Start())
 	s.runs.Add(1)
 	go func() {
@@ -206,10 +207,10 @@ func (s *storm) finish(p *stormPool, cmd *exec.Cmd, ended chan struct{}) {
 	case 0, 75, 137, 143:
 	case 2:
 		if !p.mortal && !p.resized {
-			s.t.Errorf("%q ended with 2", cmd.Args)
+			s.t.Errorf("%q ended with 2: %s", cmd.Args, cmd.Stderr)
 		}
 	default:
-		s.t.Errorf("%q ended with %d", cmd.Args, code)
+		s.t.Errorf("%q ended with %d: %s", cmd.Args, code, cmd.Stderr)
 	}
 }
 

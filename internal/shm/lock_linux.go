@@ -1,0 +1,79 @@
+package shm
+
+import (
+	"context"
+
+	"golang.org/x/sys/unix"
+)
+
+// Locks on an object's file, all given back by the kernel when their owner dies:
+// flock(2), which has no owner but the open file description, and open file
+// description locks on single bytes (fcntl(2), F_OFD_SETLK). They know nothing of
+// each other.
+
+// LockBase is where the bytes begin that one may lock: far behind the data.
+const LockBase = 1 << 40
+
+// Lock takes flock(LOCK_EX). It gives up, with ctx's error, when ctx is done. Then,
+// and after any other error, it calls failed, as soon as nothing waits for the
+// lock any more; a lock that comes too late is given back at once.
+func Lock(ctx context.Context, fd int, failed func()) error {
+	if err := flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != unix.EWOULDBLOCK {
+		if err != nil {
+			failed()
+		}
+		return err
+	}
+	got := make(chan error, 1)
+	go func() { got <- flock(fd, unix.LOCK_EX) }()
+	select {
+	case err := <-got:
+		if err != nil {
+			failed()
+		}
+		return err
+	case <-ctx.Done():
+		go func() {
+			if <-got == nil {
+				Unlock(fd)
+			}
+			failed()
+		}()
+		return ctx.Err()
+	}
+}
+
+// Unlock gives it back.
+func Unlock(fd int) { flock(fd, unix.LOCK_UN) }
+
+func flock(fd, how int) error { return retry(func() error { return unix.Flock(fd, how) }) }
+
+// A ByteLock is a kind of lock on a byte.
+type ByteLock int16
+
+const (
+	Shared    ByteLock = unix.F_RDLCK // needs a descriptor that reads
+	Exclusive ByteLock = unix.F_WRLCK // needs one that writes
+	Unlocked  ByteLock = unix.F_UNLCK
+)
+
+// SetLock locks or unlocks one byte, or returns EAGAIN where another open file
+// description has a lock on it that does not go with this one.
+func SetLock(fd int, kind ByteLock, at int64) error {
+	lock := unix.Flock_t{Type: int16(kind), Start: at, Len: 1}
+	err := retry(func() error { return unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, &lock) })
+	if err == unix.EACCES { // POSIX allows either
+		return unix.EAGAIN
+	}
+	return err
+}
+
+// IsLocked reports whether another open file description has a lock in a range of
+// bytes; length 0 means all that follow.
+func IsLocked(fd int, start, length int64) (bool, error) {
+	lock := unix.Flock_t{Type: unix.F_WRLCK, Start: start, Len: length}
+	if err := unix.FcntlFlock(uintptr(fd), unix.F_OFD_GETLK, &lock); err != nil {
+		return false, err
+	}
+	return lock.Type != unix.F_UNLCK, nil
+}
