@@ -16,7 +16,7 @@ const module = "github.com/poolrun/poolrun/"
 // Arrows go downwards only: which packages of the module each one may import.
 var arrows = map[string][]string{
 	"":                     {"internal/cli"},
-	"internal/cli":         {"pool", "supervisor"},
+	"internal/cli":         {"pool", "gate", "supervisor"},
 	"pool":                 {"gate", "internal/shm", "internal/futex"},
 	"gate":                 {"internal/shm", "internal/futex"},
 	"supervisor":           {},

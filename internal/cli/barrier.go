@@ -1,0 +1,36 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/poolrun/poolrun/gate"
+	"github.com/poolrun/poolrun/supervisor"
+)
+
+type barrierCommand struct {
+	Name    poolName  `arg:"" help:"The barrier, named like a pool."`
+	Parties int       `required:"" placeholder:"N" help:"How many have to arrive. All have to give the same number."`
+	Timeout *duration `short:"w" placeholder:"DUR" help:"Give up after this time, with exit code 75: the arrival is taken back."`
+}
+
+func (c *barrierCommand) Run() error {
+	barrier, err := gate.NewBarrier(string(c.Name), c.Parties)
+	if err != nil {
+		return usageError{err}
+	}
+	ctx, stop := supervisor.Catch().Context(context.Background())
+	defer stop()
+	if c.Timeout != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(*c.Timeout))
+		defer cancel()
+	}
+	err = cause(ctx, barrier.Wait(ctx))
+	if errors.Is(err, context.DeadlineExceeded) {
+		return busyError{fmt.Sprintf("not all of %d parties came to barrier %s within %v", c.Parties, c.Name, time.Duration(*c.Timeout)), exitBusy}
+	}
+	return err
+}
