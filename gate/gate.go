@@ -141,6 +141,12 @@ func IsNamed(name string, inode uint64) bool {
 	return err == nil && shm.IsNamed(file, inode)
 }
 
+// Exists reports whether there is anything of that name.
+func Exists(name string) bool {
+	file, err := fileName(name)
+	return err == nil && shm.Exists(file)
+}
+
 func view(object *shm.Object) *Sem { return &Sem{object, shm.View[layout](object)} }
 
 // Close lets go of the semaphore. It does not change its value.
@@ -149,6 +155,12 @@ func (s *Sem) Close() error { return s.object.Close() }
 // Inode is the number by which one can tell whether two names, or the same name
 // at two moments, mean the same semaphore.
 func (s *Sem) Inode() uint64 { return s.object.Inode }
+
+// IsOnlyUser reports whether no other process has the semaphore open.
+func (s *Sem) IsOnlyUser() bool { return s.object.IsOnlyUser() }
+
+// Mode is the semaphore's permission bits.
+func (s *Sem) Mode() fs.FileMode { return s.object.Mode }
 
 // Value is what sem_getvalue(3) says: the number of Waits that would return at
 // once. It may be another by the time the caller looks at it.

@@ -52,6 +52,9 @@ func (s *Sem) CountSleeper() (err error) {
 	return nil
 }
 
+// HasSleeper reports whether anybody is counted as a sleeper.
+func (s *Sem) HasSleeper() bool { return s.sem.data.Load()&^parityBit >= oneSleeper }
+
 // Sleep blocks while the value is this one: until a Post or a Wake, until limit
 // has passed (0: no limit), until ctx is done, or for no reason. It takes
 // nothing; the caller looks again. Its sleeper is counted by CountSleeper or

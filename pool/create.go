@@ -82,14 +82,11 @@ func Create(name string, config Config) error {
 	}
 	defer p.unlock()
 
-	sem, err := gate.Prepare(config.Size, config.Mode, group)
+	sem, err := prepareGate(config.Size, config.Mode, group)
 	if err != nil {
 		return fail(name, ErrRefused, err)
 	}
 	defer sem.Close()
-	if err := sem.CountSleeper(); err != nil {
-		return fail(name, ErrRefused, err)
-	}
 	p.ledger.format(config, sem.Inode())
 
 	step("nothing linked")
@@ -124,6 +121,19 @@ func Create(name string, config Config) error {
 	p.ledger.life.Store(alive)
 	step("pool alive")
 	return nil
+}
+
+// prepareGate makes a semaphore with the standing sleeper, and without a name.
+func prepareGate(value int, mode fs.FileMode, group int) (*gate.Sem, error) {
+	sem, err := gate.Prepare(value, mode, group)
+	if err != nil {
+		return nil, err
+	}
+	if err := sem.CountSleeper(); err != nil {
+		sem.Close()
+		return nil, err
+	}
+	return sem, nil
 }
 
 // format fills in a new ledger, which is all zero.

@@ -18,6 +18,7 @@ type commandLine struct {
 	Destroy destroyCommand `cmd:"" help:"Remove a pool."`
 	Status  statusCommand  `cmd:"" help:"Show who holds the slots of a pool and who waits for them."`
 	Resize  resizeCommand  `cmd:"" help:"Give a pool more or fewer slots."`
+	Repair  repairCommand  `cmd:"" help:"Check a pool, mend what can be mended, and say what was found."`
 	Barrier barrierCommand `cmd:"" help:"Wait until a number of callers have arrived, and let all go on."`
 	List    listCommand    `cmd:"" help:"Show all pools, one a line."`
 	Version versionCommand `cmd:"" help:"Show the version."`

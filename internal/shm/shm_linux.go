@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strconv"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +26,7 @@ type Object struct {
 	Inode    uint64
 	Mode     fs.FileMode // permission bits
 	UID      uint32
+	GID      int
 	data     []byte
 }
 
@@ -76,8 +78,16 @@ func Open(file string, size int64, access Access) (*Object, error) {
 	if access == ReadOnly {
 		flags = unix.O_RDONLY
 	}
-	// O_NONBLOCK: a FIFO of that name must not block the open.
+	// O_NONBLOCK: a FIFO of that name must not block the open. Against a lease
+	// (IsOnlyUser), which is held for a moment, it makes EWOULDBLOCK of the open.
 	fd, err := unix.Open(Path(file), flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	for range 100 {
+		if err != unix.EWOULDBLOCK {
+			break
+		}
+		time.Sleep(time.Millisecond)
+		fd, err = unix.Open(Path(file), flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	}
 	switch err {
 	case nil:
 	case unix.ELOOP:
@@ -136,7 +146,7 @@ func mapObject(fd int, size int64, access Access) (*Object, error) {
 	}
 	return &Object{
 		FD: fd, ReadOnly: access == ReadOnly, Inode: st.Ino,
-		Mode: fs.FileMode(st.Mode).Perm(), UID: st.Uid, data: data,
+		Mode: fs.FileMode(st.Mode).Perm(), UID: st.Uid, GID: int(st.Gid), data: data,
 	}, nil
 }
 
@@ -167,6 +177,23 @@ func (o *Object) HasName() bool {
 func IsNamed(file string, inode uint64) bool {
 	var st unix.Stat_t
 	return unix.Lstat(Path(file), &st) == nil && st.Ino == inode
+}
+
+// IsOnlyUser reports whether nobody else has the object open or mapped, in
+// whatever pid namespace: only then does the kernel grant a write lease (fcntl(2),
+// F_SETLEASE; check_conflicting_open in fs/locks.c).
+func (o *Object) IsOnlyUser() bool {
+	if _, err := unix.FcntlInt(uintptr(o.FD), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		return false
+	}
+	unix.FcntlInt(uintptr(o.FD), unix.F_SETLEASE, unix.F_UNLCK)
+	return true
+}
+
+// Exists reports whether there is anything of that name.
+func Exists(file string) bool {
+	var st unix.Stat_t
+	return unix.Lstat(Path(file), &st) == nil
 }
 
 // Unlink removes a name; ENOENT where there is none.

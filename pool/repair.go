@@ -1,0 +1,284 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/poolrun/poolrun/gate"
+	"github.com/poolrun/poolrun/internal/shm"
+)
+
+// Findings are what Repair has found.
+type Findings struct {
+	Mended []string // and put right
+	Left   []string // and left alone: the pool is not sound
+}
+
+func (f *Findings) mended(format string, args ...any) {
+	f.Mended = append(f.Mended, fmt.Sprintf(format, args...))
+}
+
+func (f *Findings) left(format string, args ...any) {
+	f.Left = append(f.Left, fmt.Sprintf(format, args...))
+}
+
+// Repair checks a pool and mends what is certain: a change whose author has died,
+// dead participants wherever they stand, everything in the ledger that can be
+// rebuilt, tokens that were posted and never taken. A semaphore that was removed
+// is made again from the ledger if nobody uses the pool; a ledger that was
+// removed, from the semaphore's value if no process has that mapped.
+//
+// Tokens that are missing may be a foreign program's. They are put back where no
+// living process but the pool's own participants has the semaphore mapped, or by
+// force.
+//
+// An error means that there is nothing to repair: ErrNotExist, ErrRefused, or
+// ErrDamaged where the ledger's header makes no sense.
+func Repair(name string, force bool) (f Findings, err error) {
+	name, err = CheckName(name)
+	if err != nil {
+		return f, err
+	}
+	p, err := openLedger(name, shm.ReadWrite)
+	if errors.Is(err, ErrNotExist) && gate.Exists(name) {
+		return f, f.remakeLedger(name)
+	}
+	if err != nil {
+		return f, err
+	}
+	defer p.Close()
+	if err := p.openGate(shm.ReadWrite); err != nil {
+		if !errors.Is(err, ErrDamaged) || p.ledger.check() != nil {
+			return f, err
+		}
+		return f, f.remakeGate(p)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lockWithin)
+	defer cancel()
+	if err := p.lock(ctx); err != nil {
+		return f, p.orStuck(err)
+	}
+	defer p.unlock()
+	defer p.explain(&err)
+	defer shm.CatchFault(&err)()
+	if err := p.ledger.check(); err != nil {
+		return f, err
+	}
+	return f, f.repair(p, force)
+}
+
+// repair runs under the ledger lock.
+func (f *Findings) repair(p *Pool, force bool) error {
+	l := p.ledger
+	if op := l.intent.op.Load(); op != idle {
+		if op >= numOps || op != resize && l.intent.participant.Load()-1 >= MaxParticipants {
+			l.intent.op.Store(resize) // of which mend makes a mere rebuilding
+			parity, err := p.gate.Parity()
+			if err != nil {
+				return err
+			}
+			l.intent.parity.Store(parity)
+		}
+		f.mended("a change whose author had died")
+	}
+	faults := l.inspect()
+	if err := p.clearUnreadable(); err != nil {
+		return err
+	}
+	if len(faults) > 0 {
+		if err := p.announceRebuild(); err != nil {
+			return err
+		}
+	}
+	if err := p.mend(); err != nil {
+		return err
+	}
+	faultsLeft := l.inspect()
+	for _, fault := range faults {
+		f.mended("%s", fault)
+	}
+	for _, fault := range faultsLeft {
+		f.left("%s", fault)
+	}
+	if len(faultsLeft) > 0 {
+		return nil
+	}
+	if err := f.reap(p); err != nil {
+		return err
+	}
+	return f.balance(p, force)
+}
+
+// announceRebuild writes an intent of which mend makes a rebuilding and nothing
+// else: so the rebuilding can be killed anywhere and is done by the next one.
+func (p *Pool) announceRebuild() error {
+	l := p.ledger
+	if l.intent.op.Load() != idle {
+		return nil
+	}
+	parity, err := p.gate.Parity()
+	if err != nil {
+		return err
+	}
+	l.intent.participant.Store(0)
+	l.intent.parity.Store(parity)
+	l.intent.op.Store(resize)
+	return nil
+}
+
+// clearUnreadable frees the records that make no sense and that nobody has
+// locked, and puts what bounds the others right.
+func (p *Pool) clearUnreadable() error {
+	l := p.ledger
+	if l.used.Load() > MaxParticipants {
+		l.used.Store(MaxParticipants)
+	}
+	tickets := l.ticket.Load()
+	for r := ref(1); r <= l.used.Load(); r++ {
+		rec := l.at(r)
+		weight := rec.weight.Load()
+		if s := rec.state.Load(); s > draining || s != free && (weight < 1 || weight > MaxSlots) {
+			locked, err := p.isLocked(r)
+			if err != nil {
+				return err
+			}
+			if !locked {
+				rec.state.Store(free)
+			}
+		}
+		if rec.state.Load() != free {
+			tickets = max(tickets, rec.ticket.Load())
+		}
+	}
+	l.ticket.Store(tickets)
+	return nil
+}
+
+// reap takes the dead out wherever they stand.
+func (f *Findings) reap(p *Pool) error {
+	l := p.ledger
+	for r := ref(1); r <= l.used.Load(); r++ {
+		s := l.at(r).state.Load()
+		if s == free {
+			continue
+		}
+		dead, err := p.isDead(r)
+		if err != nil {
+			return err
+		}
+		if !dead {
+			continue
+		}
+		pid := l.at(r).pid.Load()
+		switch s {
+		case held:
+			f.mended("process %d had died with %d slots", pid, l.at(r).weight.Load())
+			err = p.change(give, r, reclaimed)
+		case waiting:
+			f.mended("process %d had died in line", pid)
+			err = p.change(leave, r, cancelled)
+		case draining:
+			f.mended("process %d had died draining the pool", pid)
+			err = p.change(leave, r, nothing)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// balance compares the semaphore's value with what the ledger says it has to be.
+func (f *Findings) balance(p *Pool, force bool) error {
+	l := p.ledger
+	size, debt := int(l.size.Load()), int(l.debt.Load())
+	value, err := p.gate.Value()
+	if err != nil {
+		return err
+	}
+	missing := size + debt - int(l.inUse.Load()) - value
+	switch {
+	case missing == 0:
+		return nil
+	case missing > 0 && !force:
+		if users := p.foreignUsers(); !p.gate.IsOnlyUser() && len(users) > 0 {
+			f.left("%d slots are missing: they may be held by a foreign program (processes that may have the semaphore open: %v)", missing, users)
+			return nil
+		}
+		f.mended("%d slots were missing: a foreign program took them to its grave", missing)
+	case missing > 0:
+		f.mended("%d slots were missing, and were put back by force", missing)
+	default:
+		f.mended("%d slots too many were free: somebody posted what was never taken", -missing)
+	}
+	return p.perform(resize, 0, nothing, tokens{gate: missing, size: size, debt: debt})
+}
+
+// remakeGate makes a semaphore for a ledger that has lost its own.
+func (f *Findings) remakeGate(p *Pool) error {
+	ctx, cancel := context.WithTimeout(context.Background(), lockWithin)
+	defer cancel()
+	if err := p.lock(ctx); err != nil {
+		return p.orStuck(err)
+	}
+	defer p.unlock()
+	if gate.Exists(p.name) {
+		f.left("its semaphore was replaced by another, which belongs to no pool")
+		return nil
+	}
+	l := p.ledger
+	for r := ref(1); r <= min(l.used.Load(), MaxParticipants); r++ {
+		if locked, err := p.isLocked(r); err != nil || locked || p.commandRuns(r) {
+			f.left("its semaphore was removed while process %d uses the pool: repair it when that has ended", l.at(r).pid.Load())
+			return err
+		}
+	}
+	// Nobody is alive. So all records are free, whatever they say.
+	for i := range l.participants {
+		l.participants[i].state.Store(free)
+	}
+	l.debt.Store(0)
+	l.intent.op.Store(idle)
+	if err := p.rebuild(); err != nil {
+		return err
+	}
+	sem, err := prepareGate(int(l.size.Load()), p.object.Mode, p.object.GID)
+	if err != nil {
+		return p.fail(ErrRefused, err)
+	}
+	defer sem.Close()
+	// If the process is killed here, the pool is as damaged as before.
+	l.gate.Store(sem.Inode())
+	if err := sem.Link(p.name); err != nil {
+		return p.fail(ErrRefused, err)
+	}
+	f.mended("its semaphore was removed, and was made again")
+	return nil
+}
+
+// remakeLedger makes a pool anew of a semaphore that has lost its ledger.
+func (f *Findings) remakeLedger(name string) error {
+	sem, err := gate.Open(name)
+	if err != nil {
+		return fail(name, ErrRefused, err)
+	}
+	defer sem.Close()
+	value, err := sem.Value()
+	if err != nil {
+		return fail(name, ErrDamaged, err)
+	}
+	if value < 1 || value > MaxSlots || !sem.HasSleeper() || !sem.IsOnlyUser() {
+		f.left("its ledger was removed, and the semaphore, of value %d, is in use, or not the pool's", value)
+		return nil
+	}
+	if err := gate.Unlink(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fail(name, ErrRefused, err)
+	}
+	if err := Create(name, Config{Size: value, Mode: sem.Mode()}); err != nil {
+		return err
+	}
+	f.mended("its ledger was removed: the pool was made again, with the %d slots that were free", value)
+	return nil
+}

@@ -1,0 +1,158 @@
+package tests
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// Where in the ledger these stand; the test of the layout holds them there.
+const (
+	inUseAt    = 48
+	firstAt    = 56
+	holdersAt  = 4096
+	recordsAt  = 4096 + 4*4096 + 128*4096
+	recordSize = 256
+)
+
+func mustPatch(t testing.TB, path string, at int64, content ...byte) {
+	t.Helper()
+	if err := patch(path, at, content); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantRepaired(t testing.TB, name, mended string, flags ...string) {
+	t.Helper()
+	wantSaid(t, poolrun(t, append([]string{"repair", name}, flags...)...), 0, mended)
+	wantSaid(t, poolrun(t, "repair", name), 0, "pool "+name+" is sound")
+}
+
+func TestRepairOfASoundPoolChangesNothing(t *testing.T) {
+	name := newPool(t, 2)
+	release := holdSlot(t, name)
+	if out := mustRun(t, "repair", name); out != "pool "+name+" is sound\n" {
+		t.Error(out)
+	}
+	release()
+	wantUsable(t, name)
+}
+
+func TestRepairMendsABrokenLine(t *testing.T) {
+	name := newPool(t, 1)
+	file := filepath.Join(t.TempDir(), "order")
+	release := holdSlot(t, name)
+	line := lineUp(t, name, file, 3, noFlags)
+	mustPatch(t, ledgerOf(name), firstAt, 0, 0, 0, 0)
+	wantRepaired(t, name, "mended: the line is broken")
+	release()
+	for _, cmd := range line {
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := readFile(t, file); got != "0\n1\n2\n" {
+		t.Errorf("served in the order %q", got)
+	}
+	wantUsable(t, name)
+}
+
+func TestRepairMendsTheTableOfHolders(t *testing.T) {
+	name := newPool(t, 2)
+	release := holdSlot(t, name)
+	mustPatch(t, ledgerOf(name), holdersAt, 0, 0, 0, 0, 7, 0, 0, 0)
+	mustPatch(t, ledgerOf(name), inUseAt, 2)
+	wantRepaired(t, name, "mended: ")
+	if s := statusOf(t, name); s.InUse != 1 || s.Holders[0].Slots[0] != 0 {
+		t.Errorf("status %+v", s)
+	}
+	release()
+	wantUsable(t, name)
+}
+
+func TestRepairClearsRecordsThatMakeNoSense(t *testing.T) {
+	name := newPool(t, 1)
+	mustRun(t, "--pool", name, "true")
+	mustPatch(t, ledgerOf(name), recordsAt, 77)
+	wantRepaired(t, name, "mended: record 1 is in state 77")
+	wantUsable(t, name)
+}
+
+func TestRepairTakesTheDeadOutOfTheMiddleOfTheLine(t *testing.T) {
+	name := newPool(t, 1)
+	file := filepath.Join(t.TempDir(), "order")
+	release := holdSlot(t, name)
+	line := lineUp(t, name, file, 3, noFlags)
+	kill(t, line[1].Process.Pid)
+	line[1].Wait()
+	wantRepaired(t, name, "mended: process "+itoa(line[1].Process.Pid)+" had died in line")
+	if s := statusOf(t, name); s.Waiting != 2 {
+		t.Errorf("status %+v", s)
+	}
+	release()
+	line[0].Wait()
+	line[2].Wait()
+	wantUsable(t, name)
+}
+
+func TestRepairPutsBackWhatAForeignProgramTookToItsGrave(t *testing.T) {
+	name := newPool(t, 2)
+	mustSem(t, "wait", name)
+	wantRepaired(t, name, "mended: 1 slots were missing")
+	wantUsable(t, name)
+
+	// ... but not while one lives that may hold it.
+	mustSem(t, "wait", name)
+	holder := mustStart(t, sem(t, "hold", name, "sleep", "1000"))
+	waitStatus(t, name, "both taken", func(s status) bool { return s.Available == 0 })
+	wantSaid(t, poolrun(t, "repair", name), 2, "left: 2 slots are missing")
+	syscall.Kill(-holder.Process.Pid, syscall.SIGKILL)
+	holder.Wait()
+	wantRepaired(t, name, "mended: 2 slots were missing")
+
+	mustSem(t, "wait", name)
+	living := mustStart(t, sem(t, "hold", name, "sleep", "1000"))
+	waitStatus(t, name, "both taken", func(s status) bool { return s.Available == 0 })
+	wantRepaired(t, name, "by force", "--force")
+	syscall.Kill(-living.Process.Pid, syscall.SIGKILL)
+	living.Wait()
+	wantUsable(t, name)
+}
+
+func TestRepairTakesAwayWhatWasPostedAndNeverTaken(t *testing.T) {
+	name := newPool(t, 1)
+	mustSem(t, "post", name)
+	wantRepaired(t, name, "mended: 1 slots too many")
+	wantUsable(t, name)
+}
+
+func TestRepairMakesARemovedSemaphoreAgain(t *testing.T) {
+	name := newPool(t, 2)
+	release := holdSlot(t, name)
+	os.Remove(semaphoreOf(name))
+	wantSaid(t, poolrun(t, "repair", name), 2, "left: its semaphore was removed while process ")
+	release()
+	wantRepaired(t, name, "mended: its semaphore was removed")
+	wantUsable(t, name)
+}
+
+func TestRepairMakesARemovedLedgerAgain(t *testing.T) {
+	name := newPool(t, 3)
+	release := holdSlot(t, name)
+	os.Remove(ledgerOf(name))
+	wantSaid(t, poolrun(t, "repair", name), 2, "left: its ledger was removed")
+	release()
+	wantRepaired(t, name, "made again, with the 3 slots")
+	wantUsable(t, name)
+}
+
+func TestRepairLeavesAloneWhatIsNoPool(t *testing.T) {
+	name := freeName(t)
+	wantSaid(t, poolrun(t, "repair", name), 2, "no pool "+name)
+	mustSem(t, "create", name, "2")
+	wantSaid(t, poolrun(t, "repair", name), 2, "not the pool's")
+	if value := mustSem(t, "value", name); value != "2" {
+		t.Errorf("value %s", value)
+	}
+}
