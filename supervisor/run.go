@@ -8,7 +8,6 @@ package supervisor
 
 import (
 	"errors"
-	"os"
 	"sync"
 	"syscall"
 
@@ -32,7 +31,7 @@ type Command struct {
 // When the command stops at a terminal's Ctrl-Z (SIGTSTP), the caller stops too,
 // so that its own parent, a shell, sees it stopped.
 func (s *Signals) Run(c Command) (Status, error) {
-	s.notify(stopping)
+	s.CatchStops()
 	pid, err := start(c)
 	if err != nil {
 		return Status{}, err
@@ -52,17 +51,14 @@ func (s *Signals) Run(c Command) (Status, error) {
 		case err != nil: // ECHILD: somebody else has waited for it
 			return Status{lost}, nil
 		case status.Stopped():
-			if status.StopSignal() == syscall.SIGTSTP && !ignoredAtStart(syscall.SIGTSTP) {
-				raiseByDefault(syscall.SIGTSTP)
+			if status.StopSignal() == syscall.SIGTSTP {
+				Stop()
 			}
 		default:
 			return Status{status}, nil
 		}
 	}
 }
-
-// Caught only while there is a command to stop with.
-var stopping = []os.Signal{syscall.SIGTSTP}
 
 // The status of a command of which no status can be had: exit code 2.
 const lost syscall.WaitStatus = 2 << 8

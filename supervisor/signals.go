@@ -25,15 +25,28 @@ var harmless = []os.Signal{syscall.SIGWINCH, syscall.SIGCONT}
 type Signals struct{ caught chan os.Signal }
 
 // Catch starts to catch signals, those that were ignored at the start of the
-// process excepted: they stay ignored, here and in the command. SIGTSTP is
-// caught only while a command runs; before, it stops the process as it should.
-// Call it once, before anything that a signal may interrupt.
+// process excepted: they stay ignored, here and in the command. SIGTSTP is caught
+// only after CatchStops; before, it stops the process as it should. Call it once,
+// before anything that a signal may interrupt.
 func Catch() *Signals {
 	restoreIgnored()
 	s := &Signals{make(chan os.Signal, 64)}
 	s.notify(deadly)
 	s.notify(harmless)
 	return s
+}
+
+// CatchStops starts to catch SIGTSTP too: for one that has something to do before
+// it stops. It does not stop then unless Stop is called, or Run sees its command
+// stopped.
+func (s *Signals) CatchStops() { s.notify([]os.Signal{syscall.SIGTSTP}) }
+
+// Stop stops this process as an uncaught SIGTSTP would, and returns when it goes
+// on.
+func Stop() {
+	if !ignoredAtStart(syscall.SIGTSTP) {
+		raiseByDefault(syscall.SIGTSTP)
+	}
 }
 
 func (s *Signals) notify(list []os.Signal) {
@@ -49,9 +62,9 @@ type Interrupted struct{ Signal syscall.Signal }
 
 func (i Interrupted) Error() string { return fmt.Sprintf("interrupted by %v", i.Signal) }
 
-// Context returns a context that ends with the first deadly signal: its cause is
-// then an Interrupted. Where nobody has called stop a second later, the process
-// is stuck in something that knows no context, and dies at once. After stop, which must be called before Run, signals are
+// Context returns a context that ends with the first deadly signal, or SIGTSTP
+// where that is caught: its cause is then an Interrupted. Where nobody has called stop a second after a deadly one,
+// the process is stuck in something that knows no context, and dies at once. After stop, which must be called before Run, signals are
 // kept for the command.
 func (s *Signals) Context(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
@@ -61,6 +74,10 @@ func (s *Signals) Context(parent context.Context) (ctx context.Context, stop fun
 		for {
 			select {
 			case n := <-s.caught:
+				if n == syscall.SIGTSTP {
+					cancel(Interrupted{syscall.SIGTSTP})
+					return
+				}
 				if slices.Contains(deadly, n) {
 					cancel(Interrupted{n.(syscall.Signal)})
 					select {

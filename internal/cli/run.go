@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/poolrun/poolrun/pool"
@@ -36,9 +37,6 @@ func (c *runCommand) Run() error {
 	}
 	// Before the command exists every failure is final.
 	signals := supervisor.Catch()
-	ctx, stop := signals.Context(context.Background())
-	defer stop()
-
 	path, err := supervisor.Look(c.Command[0])
 	if err != nil {
 		return commandError{c.Command[0], err}
@@ -51,10 +49,10 @@ func (c *runCommand) Run() error {
 	if hold, slots, items := heldByAncestor(p); slots != nil {
 		c.talk("this is inside %s already: no slot of its own is needed", p.Name())
 		command.Env = describe(command.Env, hold, slots, items)
-		return c.supervise(ctx, stop, signals, command)
+		return c.supervise(signals, command)
 	}
 
-	lease, err := c.acquire(ctx, p)
+	lease, err := c.acquire(signals, p)
 	if err != nil {
 		return err
 	}
@@ -78,7 +76,7 @@ func (c *runCommand) Run() error {
 			c.warn("%s", err)
 		}
 	}
-	return c.supervise(ctx, stop, signals, command)
+	return c.supervise(signals, command)
 }
 
 // open opens the pool, and creates it first where the caller has given a size.
@@ -105,7 +103,37 @@ func (c *runCommand) open() (*pool.Pool, error) {
 	}
 }
 
-func (c *runCommand) acquire(ctx context.Context, p *pool.Pool) (*pool.Lease, error) {
+// acquire gets a slot, unless time is up or a signal comes first. A SIGTSTP does
+// not keep its place: one that is stopped leaves the line, and joins it again when
+// it goes on.
+func (c *runCommand) acquire(signals *supervisor.Signals, p *pool.Pool) (*pool.Lease, error) {
+	var deadline time.Time
+	if c.Timeout != nil {
+		deadline = time.Now().Add(time.Duration(*c.Timeout))
+	}
+	signals.CatchStops()
+	for {
+		ctx, stop := signals.Context(context.Background())
+		lease, err := c.waitFor(ctx, p, deadline)
+		stop()
+		var interrupted supervisor.Interrupted
+		if !errors.As(context.Cause(ctx), &interrupted) {
+			return lease, err
+		}
+		if interrupted.Signal != syscall.SIGTSTP {
+			if lease != nil { // it came together with the signal
+				c.release(p, lease)
+			}
+			return nil, interrupted
+		}
+		supervisor.Stop()
+		if lease != nil {
+			return lease, nil
+		}
+	}
+}
+
+func (c *runCommand) waitFor(ctx context.Context, p *pool.Pool, deadline time.Time) (*pool.Lease, error) {
 	options := []pool.Option{
 		pool.WithCommand(strings.Join(c.Command, " ")),
 		pool.WithWeight(c.Weight),
@@ -118,19 +146,18 @@ func (c *runCommand) acquire(ctx context.Context, p *pool.Pool) (*pool.Lease, er
 		}
 		return lease, err
 	}
-	wait := ctx
-	if c.Timeout != nil {
-		var cancel context.CancelFunc
-		wait, cancel = context.WithTimeout(ctx, time.Duration(*c.Timeout))
-		defer cancel()
-	}
 	if c.Verbose {
-		progress, stop := context.WithCancel(wait)
+		progress, stop := context.WithCancel(ctx)
 		defer stop()
 		options = append(options, pool.OnWait(func() { go c.tellWait(progress, p) }))
 	}
-	lease, err := p.Acquire(wait, options...)
-	if err = cause(wait, err); errors.Is(err, context.DeadlineExceeded) {
+	if !deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+		defer cancel()
+	}
+	lease, err := p.Acquire(ctx, options...)
+	if errors.Is(err, context.DeadlineExceeded) {
 		return nil, c.busy(fmt.Sprintf("no free slot in pool %s within %v", p.Name(), time.Duration(*c.Timeout)))
 	}
 	return lease, err
@@ -144,11 +171,7 @@ func (c *runCommand) busy(text string) error {
 }
 
 // supervise runs the command. From its start on nothing stops the supervision.
-func (c *runCommand) supervise(ctx context.Context, stop func(), signals *supervisor.Signals, command supervisor.Command) error {
-	stop()
-	if ctx.Err() != nil { // a signal came together with the slot
-		return context.Cause(ctx)
-	}
+func (c *runCommand) supervise(signals *supervisor.Signals, command supervisor.Command) error {
 	began := time.Now()
 	status, err := signals.Run(command)
 	if err != nil {
