@@ -14,7 +14,7 @@ import (
 var testPools atomic.Int64
 
 // newTestPool makes a pool that vanishes with the test, however it ends.
-func newTestPool(t *testing.T, config Config) *Pool {
+func newTestPool(t testing.TB, config Config) *Pool {
 	t.Helper()
 	name := fmt.Sprintf("/pooltest-%d-%d", os.Getpid(), testPools.Add(1))
 	if err := Create(name, config); err != nil {
@@ -24,7 +24,7 @@ func newTestPool(t *testing.T, config Config) *Pool {
 	return openTestPool(t, name)
 }
 
-func openTestPool(t *testing.T, name string) *Pool {
+func openTestPool(t testing.TB, name string) *Pool {
 	t.Helper()
 	p, err := Open(name)
 	if err != nil {
