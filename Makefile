@@ -45,6 +45,7 @@ check:
 	$(GO) tool staticcheck ./...
 	@if command -v shellcheck >/dev/null; then shellcheck run_demo.sh .ci/run examples/*.sh; else echo 'no shellcheck here: scripts not checked'; fi
 	CGO_ENABLED=1 $(GO) test -count=1 -race ./...
+	$(GO) test -run '^$$' -fuzz FuzzLedger -fuzztime 10s -fuzzminimizetime 1x ./pool
 
 storm:
 	STORM_DURATION=$(DURATION) STORM_SEED=$(SEED) CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -v -run '^TestStorm$$' ./tests

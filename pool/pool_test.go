@@ -172,3 +172,29 @@ func TestARecordIsNotFreeBeforeItsClaim(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The fuzzer found it: a waiter looked at the first of a line without one.
+func TestALineThatLeadsNowhereIsDamageToThoseInIt(t *testing.T) {
+	p := newTestPool(t, Config{Size: 1})
+	lease, err := p.TryAcquire()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lease.Release()
+	got := make(chan error)
+	go func() {
+		_, err := p.Acquire(context.Background())
+		got <- err
+	}()
+	eventually(t, "one in line", func() bool { return p.ledger.first.Load() != 0 })
+	p.turnstile <- struct{}{}
+	waiter := p.ledger.first.Load()
+	p.ledger.first.Store(0)
+	p.ledger.last.Store(0)
+	<-p.turnstile
+	p.poke(waiter)
+	p.gate.Wake(1)
+	if err := <-got; !errors.Is(err, ErrDamaged) {
+		t.Error(err)
+	}
+}

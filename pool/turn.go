@@ -85,7 +85,7 @@ type view struct {
 func (t *turn) look(ctx context.Context) (v view, err error) {
 	p, l := t.p, t.p.ledger
 	err = p.locked(ctx, func() error {
-		rec := l.at(t.r)
+		rec := l.must(t.r)
 		if rec.state.Load() != waiting || rec.ticket.Load() != t.ticket {
 			return errors.New("this process lost its place in line")
 		}
@@ -138,7 +138,7 @@ func (t *turn) beat() time.Duration {
 // place, and is passed until it moves again.
 func (t *turn) suspectOf(first ref, v *view) {
 	p := t.p
-	rec := p.ledger.at(first)
+	rec := p.ledger.must(first)
 	ticket := rec.ticket.Load()
 	switch {
 	case !p.fits(int(rec.weight.Load())):
@@ -156,7 +156,7 @@ func (t *turn) suspectOf(first ref, v *view) {
 
 // setAside lets others pass a waiter, or makes them stop passing it.
 func (p *Pool) setAside(r ref, aside uint32) {
-	if rec := p.ledger.at(r); rec.aside.Load() != aside {
+	if rec := p.ledger.must(r); rec.aside.Load() != aside {
 		first := p.first()
 		rec.aside.Store(aside)
 		p.turn(first)
