@@ -3,6 +3,7 @@ package tests
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -188,4 +189,138 @@ func TestAKilledCProgram(t *testing.T) {
 	if s := statusOf(t, name); s.Available != 1 {
 		t.Errorf("status %+v", s)
 	}
+}
+
+func TestSemTimedwait(t *testing.T) {
+	name := newPool(t, 1)
+	mustSem(t, "timedwait", name)
+	if sem(t, "timedwait", name).Run() == nil {
+		t.Error("two of one")
+	}
+	waiter := mustStart(t, poolrun(t, "--pool", name, "true"))
+	waitStatus(t, name, "one in line", func(s status) bool { return s.Waiting == 1 })
+	mustSem(t, "post", name)
+	if err := waiter.Wait(); err != nil {
+		t.Error(err)
+	}
+	wantUsable(t, name)
+}
+
+// A C client that waits is served in its turn beside the line: whatever is given
+// back goes to it or to the first in line, and both get theirs.
+func TestACProgramAndTheFirstInLineBothGetTheirTurn(t *testing.T) {
+	name := newPool(t, 1)
+	release := holdSlot(t, name)
+	waiter := sem(t, "wait", name)
+	next := startLines(t, waiter)
+	next()
+	eventually(t, "the C program asleep", func() bool { return isInState(waiter.Process.Pid, 'S') })
+	dir := t.TempDir()
+	line := lineUp(t, name, filepath.Join(dir, "order"), 3, noFlags)
+	release()
+	if line := next(); line != "taken" {
+		t.Error(line)
+	}
+	waiter.Wait()
+	mustSem(t, "post", name)
+	for _, cmd := range line {
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := readFile(t, filepath.Join(dir, "order")); got != "0\n1\n2\n" {
+		t.Errorf("served in the order %q", got)
+	}
+	wantUsable(t, name)
+}
+
+// Python's multiprocessing semaphores are POSIX named ones.
+func TestPythonSharesThePool(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("no Python")
+	}
+	name := newPool(t, 1)
+	script := `
+import _multiprocessing, sys
+s = _multiprocessing.SemLock._rebuild(0, 1, 2**31 - 1, sys.argv[1])
+def say(*words): print(*words, flush=True)
+say("value", s._get_value())
+say("taken", s.acquire(True, 0))
+say("again", s.acquire(True, 0.01))
+input()
+s.release()
+say("value", s._get_value())
+input()
+say("waiting")
+s.acquire()
+say("got it")
+s.release()
+`
+	cmd := command(t, python, "-c", script, name)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := startLines(t, cmd)
+	for _, want := range []string{"value 1", "taken True", "again False"} {
+		if line := next(); line != want {
+			t.Errorf("%q instead of %q", line, want)
+		}
+	}
+	if s := statusOf(t, name); s.Available != 0 {
+		t.Errorf("status %+v", s)
+	}
+	if code := exitCode(t, poolrun(t, "--pool", name, "-n", "true")); code != 75 {
+		t.Errorf("two of one: %d", code)
+	}
+	waiter := mustStart(t, poolrun(t, "--pool", name, "true"))
+	waitStatus(t, name, "one in line", func(s status) bool { return s.Waiting == 1 })
+	fmt.Fprintln(stdin)
+	if line := next(); !strings.HasPrefix(line, "value ") {
+		t.Error(line)
+	}
+	if err := waiter.Wait(); err != nil {
+		t.Error(err)
+	}
+	release := holdSlot(t, name)
+	fmt.Fprintln(stdin)
+	if line := next(); line != "waiting" {
+		t.Error(line)
+	}
+	eventually(t, "Python asleep", func() bool { return isInState(cmd.Process.Pid, 'S') })
+	release()
+	if line := next(); line != "got it" {
+		t.Error(line)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	wantUsable(t, name)
+}
+
+// A waiter of poolrun that is killed at the gate leaves no count behind that would
+// keep a C program from being woken, nor a wake-up that would be lost with it.
+func TestTheDeathOfTheFirstInLineLeavesCProgramsAlone(t *testing.T) {
+	name := newPool(t, 1)
+	release := holdSlot(t, name)
+	for range 5 {
+		first := mustStart(t, poolrun(t, "--pool", name, "true"))
+		waitStatus(t, name, "one in line", func(s status) bool {
+			return s.Waiting == 1 && s.Waiters[0].PID == first.Process.Pid
+		})
+		kill(t, first.Process.Pid)
+		first.Wait()
+	}
+	waiter := sem(t, "wait", name)
+	next := startLines(t, waiter)
+	next()
+	eventually(t, "the C program asleep", func() bool { return isInState(waiter.Process.Pid, 'S') })
+	release()
+	if line := next(); line != "taken" {
+		t.Error(line)
+	}
+	waiter.Wait()
+	mustSem(t, "post", name)
+	wantUsable(t, name)
 }

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/poolrun/poolrun/pool"
 )
 
@@ -106,6 +108,11 @@ func takeSeat(dir string, seats int) bool {
 		fd, err := syscall.Open(filepath.Join(dir, "seat"+strconv.Itoa(i)), syscall.O_CREAT|syscall.O_RDWR|syscall.O_CLOEXEC, 0o600)
 		check(err)
 		if syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			// Above the guard's number: the kernel closes the descriptors of the dead
+			// from the last to the first (task_work_run), and the guard is to go last.
+			_, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 60)
+			check(err)
+			check(syscall.Close(fd))
 			return true
 		}
 		syscall.Close(fd)
