@@ -40,7 +40,8 @@ type suspect struct {
 	since  time.Time
 }
 
-const stuckAfter = time.Second
+// With the heartbeat before it is noticed, others pass within two seconds.
+const stuckAfter = 600 * time.Millisecond
 
 func (t *turn) wait(ctx context.Context) (*Lease, error) {
 	defer func() { t.watch.stop() }()
@@ -151,7 +152,7 @@ func (t *turn) suspectOf(first ref, v *view) {
 			p.setAside(first, 1)
 		}
 	}
-	v.beat = min(v.beat, stuckAfter/2)
+	v.beat = min(v.beat, stuckAfter/3)
 }
 
 // setAside lets others pass a waiter, or makes them stop passing it.
