@@ -87,15 +87,19 @@ func (p *Pool) first() ref {
 	return p.ledger.first.Load()
 }
 
-// turn tells whoever is first now that it is, if another was before: that one
-// may be asleep at the gate though its place is elsewhere now, and must not
-// sleep on a wake-up that is meant for the first. Whoever drains the pool is
-// told when it is empty.
+// turn tells whoever is first now that it is, if another was before. That one may
+// be asleep at the gate though its place is elsewhere now, or have left with a
+// wake-up that a C program waits for: neither must keep it. Whoever drains the
+// pool is told when it is empty.
 func (p *Pool) turn(before ref) {
 	if now := p.first(); now != before {
 		p.poke(now)
-		if before != 0 && p.ledger.at(before).state.Load() == waiting {
+		switch {
+		case before == 0:
+		case p.ledger.at(before).state.Load() == waiting:
 			p.gate.Wake(futex.Everybody)
+		case now == 0:
+			p.gate.Wake(1)
 		}
 	}
 	if p.empty() {

@@ -45,12 +45,16 @@ const stuckAfter = 600 * time.Millisecond
 
 func (t *turn) wait(ctx context.Context) (*Lease, error) {
 	defer func() { t.watch.stop() }()
-	for {
+	for atGate := false; ; {
 		view, err := t.look(ctx)
 		if err != nil {
 			t.giveUp(err)
 			return nil, err
 		}
+		if atGate && !view.first {
+			t.p.gate.Wake(1) // it may have been meant for whoever is first now
+		}
+		atGate = view.first
 		switch {
 		case view.lease != nil:
 			return view.lease, nil
