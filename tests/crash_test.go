@@ -112,10 +112,12 @@ func TestKilledInLine(t *testing.T) {
 }
 
 func TestKilledInGivingUp(t *testing.T) {
-	eachStep(t, nil, func(t *testing.T, n int, _ string) bool {
+	leaves := []string{"out of the old place", "in the new place", "turn passed on", "intent cleared"}
+	eachStep(t, append(leaves, leaves...), func(t *testing.T, n int, _ string) bool {
 		name := newPool(t, 1)
 		release := holdSlot(t, name)
-		cmd := crashing(t, n, "--pool", name, "--timeout", "1ms", "true")
+		// Long enough for it to join the line before it gives up.
+		cmd := crashing(t, n, "--pool", name, "--timeout", "300ms", "true")
 		cmd.Run()
 		other := mustStart(t, poolrun(t, "--pool", name, "true"))
 		waitStatus(t, name, "only the other in line", func(s status) bool {

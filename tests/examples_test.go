@@ -135,7 +135,7 @@ func TestMakeExample(t *testing.T) {
 	dir := t.TempDir()
 	overlaps := overlapDir(filepath.Join(dir, "overlaps"))
 	cmd := command(t, "make", "-C", "../examples/make", "-j", "16", "--no-print-directory",
-		"POOL="+name, "OUT="+dir+"/", "WORK=overlap "+overlaps+" 20ms")
+		"POOL="+name, "OUT="+dir+"/", "WORK=overlap "+overlaps+" 2")
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	if err := cmd.Run(); err != nil || said.Len() > 0 {

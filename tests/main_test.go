@@ -24,21 +24,29 @@ var binaries struct{ poolrun, crashing, dir string }
 // TestMain also serves as the programs that the tests run as commands: see
 // programs_test.go.
 func TestMain(m *testing.M) {
-	if !isProgram() {
-		cleanUp, err := build()
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(2)
-		}
-		os.Setenv("PATH", binaries.dir+":"+os.Getenv("PATH"))
-		for _, variable := range os.Environ() {
-			if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "POOLRUN_") {
-				os.Unsetenv(name)
-			}
-		}
-		defer cleanUp()
+	testscript.Main(suite{m}, programs)
+}
+
+// suite is all tests, with what they need around them.
+type suite struct{ *testing.M }
+
+func (s suite) Run() int {
+	cleanUp, err := build()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
 	}
-	testscript.Main(m, programs)
+	defer cleanUp()
+	os.Setenv("PATH", binaries.dir+":"+os.Getenv("PATH"))
+	// The race detector holds up the end of a program for a second, for reports
+	// that may still come. The programs of these tests are short.
+	os.Setenv("GORACE", "atexit_sleep_ms=0")
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "POOLRUN_") {
+			os.Unsetenv(name)
+		}
+	}
+	return s.M.Run()
 }
 
 func build() (cleanUp func(), err error) {

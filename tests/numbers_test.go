@@ -79,23 +79,25 @@ func TestALowerPriorityNumberGoesFirst(t *testing.T) {
 func TestResizeGrowsAndLetsInAsManyAsFit(t *testing.T) {
 	name := newPool(t, 1)
 	release := holdSlot(t, name)
-	dir := overlapDir(t.TempDir())
 	for i := range 4 {
-		mustStart(t, poolrun(t, "--pool", name, "overlap", dir, "1000s"))
+		mustStart(t, poolrun(t, "--pool", name, "sleep", "1000"))
 		waitStatus(t, name, "one more in line", func(s status) bool { return s.Waiting == i+1 })
 	}
 	mustRun(t, "resize", name, "3")
-	waitStatus(t, name, "three in use", func(s status) bool { return s.InUse == 3 && s.Waiting == 2 })
-	eventually(t, "two started", func() bool { ran, _ := mostSeen(dir); return ran == 2 })
-	mustRun(t, "resize", name, "5")
-	s := waitStatus(t, name, "five at work", func(s status) bool {
-		atWork := 0
+	atWork := func(s status) (n int) {
 		for _, h := range s.Holders {
 			if h.CommandPID > 0 {
-				atWork++
+				n++
 			}
 		}
-		return atWork == 5 && s.InUse == 5 && s.Waiting == 0
+		return n
+	}
+	waitStatus(t, name, "three at work", func(s status) bool {
+		return atWork(s) == 3 && s.InUse == 3 && s.Waiting == 2
+	})
+	mustRun(t, "resize", name, "5")
+	s := waitStatus(t, name, "five at work", func(s status) bool {
+		return atWork(s) == 5 && s.InUse == 5 && s.Waiting == 0
 	})
 	for _, h := range s.Holders[1:] {
 		syscall.Kill(h.CommandPID, syscall.SIGTERM)

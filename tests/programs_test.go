@@ -20,29 +20,46 @@ import (
 // Programs that the tests run under poolrun. They are the test binary under
 // another name, on the PATH.
 var programs = map[string]func(){
-	"overlap": overlap,
-	"signals": signals,
-	"nothing": func() {},
-	"churn":   churn,
-	"sit":     sit,
+	"overlap":     overlap,
+	"signals":     signals,
+	"nothing":     func() {},
+	"descriptors": descriptors,
+	"churn":       churn,
+	"sit":         sit,
 }
 
-func isProgram() bool {
-	_, ok := programs[filepath.Base(os.Args[0])]
-	return ok
-}
-
-// overlap DIR DURATION: is one of those who run at the same time. It leaves its
-// mark in DIR/running while it runs, and in DIR/seen how many marks there were.
+// overlap DIR N: is one of those who run at the same time. It leaves its mark in
+// DIR/running while it runs, and in DIR/seen how many marks there were. The first
+// ones stay until one of them has seen N marks, or for ten seconds.
 func overlap() {
 	dir, me := os.Args[1], strconv.Itoa(os.Getpid())
-	duration, _ := time.ParseDuration(os.Args[2])
-	check(os.WriteFile(filepath.Join(dir, "running", me), nil, 0o600))
-	entries, err := os.ReadDir(filepath.Join(dir, "running"))
+	enough, err := strconv.Atoi(os.Args[2])
 	check(err)
-	check(os.WriteFile(filepath.Join(dir, "seen", me), []byte(strconv.Itoa(len(entries))), 0o600))
-	time.Sleep(duration)
+	check(os.WriteFile(filepath.Join(dir, "running", me), nil, 0o600))
+	full := filepath.Join(dir, "full")
+	most := 0
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		entries, err := os.ReadDir(filepath.Join(dir, "running"))
+		check(err)
+		most = max(most, len(entries))
+		if _, err := os.Stat(full); err == nil {
+			break
+		}
+		if most >= enough {
+			check(os.WriteFile(full, nil, 0o600))
+		}
+	}
+	check(os.WriteFile(filepath.Join(dir, "seen", me), []byte(strconv.Itoa(most)), 0o600))
+	time.Sleep(10 * time.Millisecond) // a chance for one too many to be seen
 	check(os.Remove(filepath.Join(dir, "running", me)))
+}
+
+// descriptors prints what its descriptors 0 to 9 are.
+func descriptors() {
+	for fd := range 10 {
+		file, _ := os.Readlink(fmt.Sprint("/proc/self/fd/", fd))
+		fmt.Println(fd, file)
+	}
 }
 
 // signals [EXIT-SIGNAL]: prints "ready", then the name of each signal that it

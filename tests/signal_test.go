@@ -138,7 +138,7 @@ func TestTheCommandInheritsWhatItWouldWithoutPoolrun(t *testing.T) {
 	look := `
 		grep -E "^(Sig(Ign|Blk)|Umask)" /proc/self/status
 		ulimit -a; pwd; nice
-		for fd in 0 1 2 3 4 5 6 7 8 9; do echo "$fd $(readlink /proc/$$/fd/$fd)"; done
+		descriptors
 		env | grep -v -e ^POOLRUN_ -e ^_= | sort`
 	for what, before := range map[string]string{
 		"nothing special":             "",
