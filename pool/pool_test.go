@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/poolrun/poolrun/gate"
 )
 
 var testPools atomic.Int64
@@ -196,5 +198,56 @@ func TestALineThatLeadsNowhereIsDamageToThoseInIt(t *testing.T) {
 	p.gate.Wake(1)
 	if err := <-got; !errors.Is(err, ErrDamaged) {
 		t.Error(err)
+	}
+}
+
+// A foreign program's post wakes the first in line, which slept at the gate for
+// longer; but that one gives up at this moment. The wake-up is for whoever sleeps
+// behind it.
+func TestAWakeUpIsPassedOn(t *testing.T) {
+	p := newTestPool(t, Config{Size: 1})
+	lease, err := p.TryAcquire()
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := gate.Open(p.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer foreign.Close()
+	for range 20 {
+		waiter := openTestPool(t, p.Name())
+		ctx, giveUp := context.WithCancel(t.Context())
+		gaveUp := make(chan error, 1)
+		go func() {
+			_, err := waiter.Acquire(ctx)
+			gaveUp <- err
+		}()
+		eventually(t, "one in line", func() bool { return len(mustStatus(t, p).Waiters) == 1 })
+		served := make(chan error, 1)
+		go func() { served <- foreign.Wait(t.Context()) }()
+		time.Sleep(5 * time.Millisecond) // for both to be asleep; too short, it proves less
+
+		if err := p.lock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := foreign.Post(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+		giveUp()
+		p.unlock()
+		<-gaveUp
+		select {
+		case err := <-served:
+			if err != nil {
+				t.Fatal(err)
+			}
+		case <-time.After(5 * time.Second):
+			t.Fatal("it sleeps before an open gate")
+		}
+	}
+	if err := lease.Release(); err != nil {
+		t.Fatal(err)
 	}
 }
