@@ -3,6 +3,7 @@
 # make test       all tests
 # make check      what a change has to pass: format, vet, staticcheck, tests with the race detector
 # make storm      DURATION=60s SEED=n: kill, stop and cancel poolruns by the dozen, and see what is kept
+# make bench      poolrun beside flock(1), GNU sem and xargs(1); make bench-quick: in under a minute
 # make install    PREFIX=/usr/local, DESTDIR=
 
 GO      ?= go
@@ -18,7 +19,7 @@ build   := CGO_ENABLED=0 $(GO) build -trimpath
 # -E: the entry point notes what the Go runtime forgets, see supervisor/inherit.go.
 ldflags := -s -w -E poolrun_entry -X $(cli).version=$(VERSION) -X $(cli).commit=$(COMMIT)
 
-.PHONY: all poolrun pool_server pool_client demo test check storm install clean
+.PHONY: all poolrun pool_server pool_client demo test check storm bench bench-quick install clean
 .DEFAULT_GOAL := all
 
 all: poolrun pool_server pool_client
@@ -49,6 +50,12 @@ check:
 
 storm:
 	STORM_DURATION=$(DURATION) STORM_SEED=$(SEED) CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -v -run '^TestStorm$$' ./tests
+
+bench: poolrun
+	$(GO) run ./tests/bench
+
+bench-quick: poolrun
+	$(GO) run ./tests/bench -quick
 
 install: poolrun
 	install -D -m 755 poolrun $(DESTDIR)$(PREFIX)/bin/poolrun

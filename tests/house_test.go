@@ -25,6 +25,7 @@ var arrows = map[string][]string{
 	"examples/pool_server": {"pool"},
 	"examples/pool_client": {"pool"},
 	"tests":                {"gate", "pool"},
+	"tests/bench":          {"pool"},
 }
 
 // eachFile calls f for every Go file of the module, with its path from the top.

@@ -1,0 +1,122 @@
+// Bench measures poolrun beside the tools that people use today: flock(1), GNU
+// sem and xargs(1). Machines are noisy and differ; ratios of runs that alternate
+// in one go carry over. So every round runs each variant once, and a ratio is the
+// median of the rounds' own ratios.
+//
+// It prints a table, and appends one JSON object per figure to a file.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"syscall"
+)
+
+// A bench is what all sections share.
+type bench struct {
+	poolrun string
+	dir     string // for lock files
+	quick   bool
+	pools   []string
+	figures []figure
+}
+
+var sections = []struct {
+	name string
+	run  func(*bench) error
+}{
+	{"start-up", (*bench).startUp},
+	{"hand-over", (*bench).handOver},
+	{"throughput", (*bench).throughput},
+	{"waiting", (*bench).waiting},
+	{"library", (*bench).library},
+	{"reclaim", (*bench).reclaim},
+}
+
+func main() {
+	b := &bench{}
+	flag.StringVar(&b.poolrun, "poolrun", "./poolrun", "the program to measure")
+	flag.BoolVar(&b.quick, "quick", false, "fewer rounds: under a minute in all")
+	only := flag.String("only", "", "only the sections that match this regular expression")
+	jsonFile := flag.String("json", "bench.jsonl", "append the figures to this `file`")
+	flag.Parse()
+	if err := b.runSections(*only, *jsonFile); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func (b *bench) runSections(only, jsonFile string) error {
+	wanted, err := regexp.Compile(only)
+	if err != nil {
+		return err
+	}
+	if b.poolrun, err = filepath.Abs(b.poolrun); err != nil {
+		return err
+	}
+	// Of short files in memory, so that no disk is measured.
+	if b.dir, err = os.MkdirTemp("/dev/shm", "poolrun-bench-"); err != nil {
+		return err
+	}
+	defer b.cleanUp()
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		<-interrupts // the terminal's reach the children too
+		b.cleanUp()
+		os.Exit(130)
+	}()
+
+	fmt.Println(machine())
+	for _, section := range sections {
+		if !wanted.MatchString(section.name) {
+			continue
+		}
+		if err := section.run(b); err != nil {
+			return fmt.Errorf("%s: %w", section.name, err)
+		}
+		b.print(section.name)
+	}
+	return b.appendJSON(jsonFile)
+}
+
+// pool makes a pool that is removed at the end.
+func (b *bench) pool(size int) (string, error) {
+	name := fmt.Sprintf("/bench-%d-%d", os.Getpid(), len(b.pools))
+	b.pools = append(b.pools, name)
+	out, err := exec.Command(b.poolrun, "init", name, "--size", fmt.Sprint(size)).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("init: %w: %s", err, out)
+	}
+	return name, nil
+}
+
+func (b *bench) cleanUp() {
+	for _, name := range b.pools {
+		exec.Command(b.poolrun, "destroy", "--force", name).Run()
+	}
+	os.RemoveAll(b.dir)
+}
+
+// lockFile is a new file for flock.
+func (b *bench) lockFile() string {
+	file, err := os.CreateTemp(b.dir, "lock-")
+	if err != nil {
+		panic(err)
+	}
+	file.Close()
+	return file.Name()
+}
+
+// rounds is how often to repeat.
+func (b *bench) rounds(full, quick int) int {
+	if b.quick {
+		return quick
+	}
+	return full
+}

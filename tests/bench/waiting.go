@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"time"
+)
+
+// waiting measures what it costs to wait, in memory and time, and whether it
+// takes longer to join a long line than an empty one.
+func (b *bench) waiting() error {
+	for _, n := range []int{100, 1000} {
+		var goals [3]*goal
+		if n == 1000 {
+			goals = [3]*goal{atMost(1.2), atMost(1), atMost(2)}
+		}
+		name, err := b.pool(1)
+		if err != nil {
+			return err
+		}
+		c, err := b.gatherPool(name, n-1, "true")
+		if err != nil {
+			return err
+		}
+		memory, cpu := b.idle(c)
+		here, there, err := b.join(name)
+		c.disperse()
+		if err != nil {
+			return err
+		}
+		c, err = gatherFlock(b.lockFile(), n-1, "true")
+		if err != nil {
+			return err
+		}
+		memoryOfFlock, _ := b.idle(c)
+		c.disperse()
+
+		b.add(fmt.Sprintf("memory of each of %d", n), "MB PSS", []float64{memory}, "flock", []float64{memoryOfFlock}, nil)
+		b.add(fmt.Sprintf("memory of each of %d", n), "MB PSS", []float64{memory}, "", nil, goals[0])
+		b.add(fmt.Sprintf("CPU of all %d", n), "% of a core", []float64{cpu}, "", nil, goals[1])
+		b.add(fmt.Sprintf("to join as number %d and give up", n), "ms", there, "number 1", here, goals[2])
+	}
+	return nil
+}
+
+// idle looks at those who wait: memory in MB each, and CPU in percent of a core
+// all together.
+func (b *bench) idle(c *crowd) (memory, cpu float64) {
+	for _, cmd := range c.waiting {
+		memory += pss(cmd.Process.Pid)
+	}
+	sum := func() (total time.Duration) {
+		for _, cmd := range c.waiting {
+			total += cpuTime(cmd.Process.Pid)
+		}
+		return total
+	}
+	before, began := sum(), time.Now()
+	time.Sleep(time.Duration(b.rounds(10, 3)) * time.Second)
+	return memory / float64(len(c.waiting)), float64(sum()-before) / float64(time.Since(began)) * 100
+}
+
+// join measures whole runs that join the line, give up a millisecond later, and
+// leave: behind all who wait in pool there, and as the only one in an empty line.
+func (b *bench) join(there string) (alone, behind []float64, err error) {
+	here, err := b.pool(1)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := b.gatherPool(here, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer c.disperse()
+	for range b.rounds(200, 50) {
+		for _, v := range []struct {
+			pool string
+			list *[]float64
+		}{{here, &alone}, {there, &behind}} {
+			u, err := run(b.poolrun, "--pool", v.pool, "-q", "--timeout", "1ms", "-E", "0", "--", "true")
+			if err != nil {
+				return nil, nil, err
+			}
+			*v.list = append(*v.list, ms(u.wall)-1)
+		}
+	}
+	return alone, behind, nil
+}
