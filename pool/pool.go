@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 	"time"
 
 	"github.com/poolrun/poolrun/gate"
@@ -21,6 +22,7 @@ type Pool struct {
 	probe  int // the ledger again, only to ask for locks
 
 	turnstile chan struct{} // full while a goroutine of this process has the ledger lock
+	watches   sync.WaitGroup
 	self      identity
 }
 
@@ -142,6 +144,7 @@ func (p *Pool) IsLost() (lost bool, err error) {
 // Close lets go of the pool. Leases that were not released are lost with it, as
 // if the process had died.
 func (p *Pool) Close() error {
+	p.watches.Wait()
 	var errs []error
 	if p.gate != nil {
 		errs = append(errs, p.gate.Close())

@@ -19,6 +19,7 @@ type turn struct {
 	r       ref
 	ticket  uint64
 	came    time.Time
+	first   time.Time // since when it is first in line, zero where it is not
 	watch   *watch
 	suspect suspect
 }
@@ -26,7 +27,7 @@ type turn struct {
 const (
 	heartbeat = time.Second
 	// With more than maxBeats in line each one's heart beats slower.
-	maxBeats = 100 // a second, in all
+	maxBeats = 20 // a second, in all
 	// How often the first looks for dead holders whose end raises no event.
 	scanInterval = 100 * time.Millisecond
 	// How long a cancelled waiter tries to get the ledger lock to leave in form.
@@ -45,34 +46,50 @@ const stuckAfter = 600 * time.Millisecond
 
 func (t *turn) wait(ctx context.Context) (*Lease, error) {
 	defer func() { t.watch.stop() }()
-	for atGate := false; ; {
+	for {
 		view, err := t.look(ctx)
 		if err != nil {
 			t.giveUp(err)
 			return nil, err
 		}
-		if atGate && !view.first {
-			t.p.gate.Wake(1) // it may have been meant for whoever is first now
-		}
-		atGate = view.first
 		switch {
 		case view.lease != nil:
 			return view.lease, nil
 		case view.first:
-			limit := heartbeat
-			if t.watch == nil {
-				t.watch = t.p.startWatch()
-			}
-			if t.watch == nil || view.silent {
-				limit = scanInterval
-			}
-			t.p.gate.Sleep(ctx, view.value, limit)
+			t.p.gate.Sleep(ctx, view.value, t.guardGate(view.silent))
 		default:
-			t.watch.stop()
-			t.watch = nil
+			t.leaveGate()
 			t.p.sleepOnWord(ctx, t.r, view.word, view.beat)
 		}
 	}
+}
+
+// guardGate is what the first in line does before it sleeps at the gate: it sees to
+// it that the deaths of holders are noticed, and says how long it may sleep.
+func (t *turn) guardGate(silent bool) time.Duration {
+	if t.first.IsZero() {
+		t.first = time.Now()
+	}
+	if t.watch == nil {
+		if since := time.Since(t.first); since < watchAfter {
+			return max(watchAfter/10, since)
+		}
+		t.watch = t.p.startWatch()
+	}
+	if t.watch == nil || silent {
+		return scanInterval
+	}
+	return heartbeat
+}
+
+// leaveGate is for one that is not first in line, if it was before.
+func (t *turn) leaveGate() {
+	if t.first.IsZero() {
+		return
+	}
+	t.p.gate.Wake(1) // what woke it may have been meant for whoever is first now
+	t.watch.stop()
+	t.watch, t.first = nil, time.Time{}
 }
 
 // A view is what a waiter finds when it has a look under the ledger lock.

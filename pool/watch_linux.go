@@ -17,11 +17,18 @@ import (
 // of whoever held a claim or a guard. The event comes just before the kernel
 // drops the lock (__fput in fs/file_table.c: fsnotify_close before
 // locks_remove_file), so a scan can come too early, and is repeated.
+//
+// To close an inotify instance takes a grace period of the kernel's
+// (fsnotify_destroy_group waits for fsnotify_mark_srcu), 8 ms and more. So it is
+// closed in the background, and not even opened for a line that moves fast.
 type watch struct {
 	events *os.File
-	ended  chan struct{}
 	cancel context.CancelFunc
 }
+
+// How long the first in line stands at the gate before it keeps a watch. Until then
+// it has a look itself after 2, 4, 8 and 16 ms.
+const watchAfter = 20 * time.Millisecond
 
 // The pauses after an event, each followed by a scan. The first is also the
 // shortest time between two scans.
@@ -40,13 +47,17 @@ func (p *Pool) startWatch() *watch {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &watch{os.NewFile(uintptr(fd), "inotify"), make(chan struct{}), cancel}
-	go w.run(ctx, p)
+	w := &watch{os.NewFile(uintptr(fd), "inotify"), cancel}
+	p.watches.Add(1)
+	go func() {
+		defer p.watches.Done()
+		w.run(ctx, p)
+		w.events.Close()
+	}()
 	return w
 }
 
 func (w *watch) run(ctx context.Context, p *Pool) {
-	defer close(w.ended)
 	buffer := make([]byte, 4096)
 	// The first scan finds those who died before the watch began.
 	for pause := 0; ; {
@@ -62,11 +73,16 @@ func (w *watch) run(ctx context.Context, p *Pool) {
 			deadline = time.Now().Add(rescans[pause])
 		}
 		w.events.SetReadDeadline(deadline)
+		if ctx.Err() != nil { // stop may have come before the deadline was set
+			return
+		}
 		switch _, err := w.events.Read(buffer); {
 		case err == nil && pause == 0: // so soon after the last: let some more come
 			time.Sleep(rescans[0])
 		case err == nil:
 			pause = 0
+		case ctx.Err() != nil:
+			return
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			pause++
 		default:
@@ -75,12 +91,12 @@ func (w *watch) run(ctx context.Context, p *Pool) {
 	}
 }
 
-// stop ends a watch, if there is one, and waits until it has ended.
+// stop ends a watch, if there is one. It may still look once more; Pool.Close
+// waits for it.
 func (w *watch) stop() {
 	if w == nil {
 		return
 	}
 	w.cancel()
-	w.events.Close()
-	<-w.ended
+	w.events.SetReadDeadline(time.Unix(0, 1))
 }
