@@ -65,7 +65,7 @@ const heartbeat = time.Second
 // value of arrival is put right by the next one that would open the barrier; after
 // that, the barrier is open, and those who were not woken find out in a heartbeat.
 func (b *Barrier) Wait(ctx context.Context) (err error) {
-	defer shm.CatchFault(&err)()
+	defer shm.CatchFault(&err, shm.PanicOnFault())
 	p, err := b.enter(ctx)
 	if err != nil {
 		return err

@@ -165,7 +165,7 @@ func (s *Sem) Mode() fs.FileMode { return s.object.Mode }
 // Value is what sem_getvalue(3) says: the number of Waits that would return at
 // once. It may be another by the time the caller looks at it.
 func (s *Sem) Value() (value int, err error) {
-	defer shm.CatchFault(&err)()
+	defer shm.CatchFault(&err, shm.PanicOnFault())
 	return int(s.sem.data.Load() & valueMask), nil
 }
 
@@ -176,7 +176,7 @@ func (s *Sem) Value() (value int, err error) {
 // Who is woken when several wait is the kernel's business: first come, first
 // served, but a newcomer can be faster than the one who was woken.
 func (s *Sem) Wait(ctx context.Context) (err error) {
-	defer shm.CatchFault(&err)()
+	defer shm.CatchFault(&err, shm.PanicOnFault())
 	if s.take(1, 0) {
 		return nil
 	}
@@ -199,7 +199,7 @@ func (s *Sem) Wait(ctx context.Context) (err error) {
 
 // TryWait takes one from the semaphore, or returns ErrWouldBlock.
 func (s *Sem) TryWait() (err error) {
-	defer shm.CatchFault(&err)()
+	defer shm.CatchFault(&err, shm.PanicOnFault())
 	if !s.take(1, 0) {
 		return ErrWouldBlock
 	}
@@ -209,7 +209,7 @@ func (s *Sem) TryWait() (err error) {
 // Post adds one to the semaphore and wakes one who waits, if anybody does. It
 // changes nothing and returns ErrOverflow when the value is MaxValue.
 func (s *Sem) Post() (err error) {
-	defer shm.CatchFault(&err)()
+	defer shm.CatchFault(&err, shm.PanicOnFault())
 	for {
 		d := s.sem.data.Load()
 		if d&valueMask >= MaxValue {

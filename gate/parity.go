@@ -19,7 +19,7 @@ import (
 
 // Parity is the word's highest bit.
 func (s *Sem) Parity() (parity uint32, err error) {
-	defer shm.CatchFault(&err)()
+	defer shm.CatchFault(&err, shm.PanicOnFault())
 	return uint32(s.sem.data.Load() >> 63), nil
 }
 
@@ -27,7 +27,7 @@ func (s *Sem) Parity() (parity uint32, err error) {
 // wakes nobody. When the value would fall below zero or rise above MaxValue it
 // changes nothing and returns ErrWouldBlock or ErrOverflow.
 func (s *Sem) Swap(delta int) (err error) {
-	defer shm.CatchFault(&err)()
+	defer shm.CatchFault(&err, shm.PanicOnFault())
 	for {
 		d := s.sem.data.Load()
 		value := int64(d&valueMask) + int64(delta)
@@ -47,13 +47,16 @@ func (s *Sem) Swap(delta int) (err error) {
 // sem_post(3) makes a wake call, so that a process may Sleep on the semaphore
 // without being counted, and can die in its sleep without leaving a count.
 func (s *Sem) CountSleeper() (err error) {
-	defer shm.CatchFault(&err)()
+	defer shm.CatchFault(&err, shm.PanicOnFault())
 	s.sem.data.Add(oneSleeper)
 	return nil
 }
 
-// HasSleeper reports whether anybody is counted as a sleeper.
-func (s *Sem) HasSleeper() bool { return s.sem.data.Load()&^parityBit >= oneSleeper }
+// Sleepers is how many are counted as sleepers.
+func (s *Sem) Sleepers() (n int, err error) {
+	defer shm.CatchFault(&err, shm.PanicOnFault())
+	return int(s.sem.data.Load() &^ parityBit >> 32), nil
+}
 
 // Sleep blocks while the value is this one: until a Post or a Wake, until limit
 // has passed (0: no limit), until ctx is done, or for no reason. It takes

@@ -10,7 +10,7 @@ import (
 )
 
 // An Option says more about a request for slots.
-type Option func(*request)
+type Option func(request) request
 
 type request struct {
 	weight   int
@@ -20,25 +20,33 @@ type request struct {
 }
 
 // WithWeight asks for n slots at once, all or none; 1 without this option.
-func WithWeight(n int) Option { return func(r *request) { r.weight = n } }
+func WithWeight(n int) Option {
+	return func(r request) request { r.weight = n; return r }
+}
 
 // WithPriority says who goes first, as nice(1) does: -20 to 19, a lower number
 // before a higher one, and first come, first served among equals; 0 without this
 // option.
-func WithPriority(n int) Option { return func(r *request) { r.priority = n } }
+func WithPriority(n int) Option {
+	return func(r request) request { r.priority = n; return r }
+}
 
 // WithCommand sets the text that Status shows for the participant: usually a
 // command line. Its first bytes are kept.
-func WithCommand(text string) Option { return func(r *request) { r.command = text } }
+func WithCommand(text string) Option {
+	return func(r request) request { r.command = text; return r }
+}
 
 // OnWait sets a function that is called once, when the request has joined the
 // line.
-func OnWait(f func()) Option { return func(r *request) { r.waits = f } }
+func OnWait(f func()) Option {
+	return func(r request) request { r.waits = f; return r }
+}
 
 func newRequest(options []Option) (request, error) {
 	r := request{weight: 1}
 	for _, option := range options {
-		option(&r)
+		r = option(r)
 	}
 	switch {
 	case r.weight < 1 || r.weight > MaxSlots:
@@ -63,79 +71,93 @@ const (
 // it waits, fewer slots than asked for (but a pool of size 0 is waited for);
 // ErrInvalid, ErrDraining, ErrFull or ErrDamaged. After any error the caller holds
 // nothing and has left the line.
-func (p *Pool) Acquire(ctx context.Context, options ...Option) (*Lease, error) {
+func (p *Pool) Acquire(ctx context.Context, options ...Option) (lease *Lease, err error) {
+	// Inlined, so that the lease is on the caller's stack if it stays with the caller.
+	lease = new(Lease)
+	if err = p.acquire(ctx, lease, options); err != nil {
+		lease = nil
+	}
+	return
+}
+
+func (p *Pool) acquire(ctx context.Context, lease *Lease, options []Option) error {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return err
 	}
 	req, err := newRequest(options)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var lease *Lease
 	var turn *turn
 	err = p.locked(ctx, func() (err error) {
-		if lease, err = p.arrive(req); !errors.Is(err, ErrBusy) {
+		if err = p.arrive(req, lease); !errors.Is(err, ErrBusy) {
 			return err
 		}
 		turn, err = p.joinLine(req)
 		return err
 	})
-	if err != nil || lease != nil {
-		return lease, err
+	if err != nil || turn == nil {
+		return err
 	}
 	if req.waits != nil {
 		req.waits()
 	}
-	return turn.wait(ctx)
+	return turn.wait(ctx, lease)
 }
 
 // TryAcquire takes a slot if one is free and nobody stands before it in line;
 // ErrBusy otherwise. Other errors are as from Acquire.
-func (p *Pool) TryAcquire(options ...Option) (*Lease, error) {
+func (p *Pool) TryAcquire(options ...Option) (lease *Lease, err error) {
+	lease = new(Lease)
+	if err = p.tryAcquire(lease, options); err != nil {
+		lease = nil
+	}
+	return
+}
+
+func (p *Pool) tryAcquire(lease *Lease, options []Option) error {
 	req, err := newRequest(options)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var lease *Lease
-	err = p.promptly(func() (err error) {
-		lease, err = p.arrive(req)
+	return p.promptly(func() error {
+		err := p.arrive(req, lease)
 		if errors.Is(err, ErrBusy) {
 			p.ledger.counters[busy].Add(1)
 		}
 		return err
 	})
-	return lease, err
 }
 
 // arrive takes slots for a newcomer, or returns ErrBusy with nothing changed.
-func (p *Pool) arrive(req request) (*Lease, error) {
+func (p *Pool) arrive(req request, lease *Lease) error {
 	if err := p.admitsNewcomers(); err != nil {
-		return nil, err
+		return err
 	}
 	if p.tooHeavy(req.weight) {
-		return nil, p.fail(ErrTooHeavy, p.weightError(req.weight))
+		return p.fail(ErrTooHeavy, p.weightError(req.weight))
 	}
 	if !p.isNext(req) || !p.fits(req.weight) {
 		// Perhaps it is the dead who stand in the way.
 		if err := p.reapFirst(); err != nil {
-			return nil, err
+			return err
 		}
 		if _, err := p.reapHolders(); err != nil {
-			return nil, err
+			return err
 		}
 		if !p.isNext(req) || !p.fits(req.weight) {
-			return nil, p.fail(ErrBusy, nil)
+			return p.fail(ErrBusy, nil)
 		}
 	}
 	r, err := p.recruit(req)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	lease, err := p.takeSlots(r, 0)
-	if err != nil {
+	if err := p.takeSlots(r, 0, lease); err != nil {
 		p.unclaim(r)
+		return err
 	}
-	return lease, err
+	return nil
 }
 
 func (p *Pool) admitsNewcomers() error {
@@ -207,20 +229,22 @@ func (p *Pool) recruit(req request) (ref, error) {
 
 // takeSlots makes a holder of a newcomer or of the first in line; ErrBusy with
 // nothing changed where a foreign program was faster.
-func (p *Pool) takeSlots(r ref, waited time.Duration) (*Lease, error) {
+func (p *Pool) takeSlots(r ref, waited time.Duration, lease *Lease) error {
 	rec := p.ledger.at(r)
-	rec.acquired.Store(time.Now().UnixNano())
+	rec.acquired.Store(rec.since.Load() + int64(waited))
 	switch err := p.change(take, r, acquired); {
 	case errors.Is(err, gate.ErrWouldBlock):
-		return nil, p.fail(ErrBusy, nil)
+		return p.fail(ErrBusy, nil)
 	case err != nil:
-		return nil, err
+		return err
 	}
 	p.ledger.waits.observe(waited)
-	return &Lease{
-		pool: p, r: r, ticket: rec.ticket.Load(), slots: p.ledger.slotsOf(r),
-		waited: waited, guard: -1,
-	}, nil
+	lease.pool, lease.r, lease.ticket = p, r, rec.ticket.Load()
+	lease.first, lease.waited, lease.guard = p.ledger.firstSlot(r), waited, -1
+	if rec.weight.Load() > 1 {
+		lease.others = p.ledger.slotsOf(r)[1:]
+	}
+	return nil
 }
 
 func (p *Pool) joinLine(req request) (*turn, error) {
@@ -241,9 +265,9 @@ var errNotThere = errors.New("its record is another's by now")
 // with the claim, in this order. A record must not be free for others while its
 // claim is not; and where the lock is not to be had, the claim alone goes, which
 // leaves the record to be reaped like that of a dead process.
-func (p *Pool) depart(ctx context.Context, r ref, ticket uint64, op op, c counter) error {
+func (p *Pool) depart(within time.Duration, r ref, ticket uint64, op op, c counter) error {
 	locked := false
-	err := p.locked(ctx, func() error {
+	err := p.lockedWithin(within, func() error {
 		locked = true
 		rec := p.ledger.must(r)
 		if rec.ticket.Load() != ticket || rec.state.Load() == free {

@@ -130,7 +130,7 @@ func (p *Pool) perform(op op, r ref, c counter, after tokens) error {
 		l.enter(r, ops[op].to)
 		step("in the new place")
 	}
-	if after.gate > 0 {
+	if after.gate > 0 && p.anybodyAtGate() {
 		p.gate.Wake(after.gate)
 		step("gate woken")
 	}

@@ -79,9 +79,7 @@ func (p *Pool) Drain(ctx context.Context) error {
 			continue
 		}
 		if err != nil {
-			leaving, cancel := context.WithTimeout(context.Background(), leaveWithin)
-			defer cancel()
-			p.depart(leaving, r, ticket, leave, nothing)
+			p.depart(leaveWithin, r, ticket, leave, nothing)
 		}
 		return err
 	}

@@ -47,7 +47,7 @@ func ParseHolds(text string) []Hold {
 // no slots where it is a hold on another pool, or has been given back.
 func (p *Pool) HeldSlots(h Hold) (slots []int, items []string, err error) {
 	defer p.explain(&err)
-	defer shm.CatchFault(&err)()
+	defer shm.CatchFault(&err, shm.PanicOnFault())
 	if h.Pool != p.name || h.id != p.ledger.id.Load() || h.r == 0 || h.r > MaxParticipants {
 		return nil, nil, nil
 	}

@@ -1,9 +1,7 @@
 package pool
 
 import (
-	"context"
 	"errors"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +14,8 @@ type Lease struct {
 	pool     *Pool
 	r        ref
 	ticket   uint64
-	slots    []int
+	first    int   // slot
+	others   []int // slots, where the weight is above 1
 	waited   time.Duration
 	guard    int // descriptor, -1 for none
 	released atomic.Bool
@@ -24,7 +23,7 @@ type Lease struct {
 
 // Slots are the numbers of the slots, ascending, each from 0 to the pool's size
 // less one, and held by nobody else.
-func (l *Lease) Slots() []int { return slices.Clone(l.slots) }
+func (l *Lease) Slots() []int { return append([]int{l.first}, l.others...) }
 
 // Waited is how long the lease was waited for.
 func (l *Lease) Waited() time.Duration { return l.waited }
@@ -33,8 +32,8 @@ func (l *Lease) Waited() time.Duration { return l.waited }
 // has no items.
 func (l *Lease) Items() (items []string, err error) {
 	defer l.pool.explain(&err)
-	defer shm.CatchFault(&err)()
-	return l.pool.ledger.itemsOf(l.slots), nil
+	defer shm.CatchFault(&err, shm.PanicOnFault())
+	return l.pool.ledger.itemsOf(l.Slots()), nil
 }
 
 // Guard returns a descriptor which keeps the slots held, after the death of this
@@ -55,7 +54,7 @@ func (l *Lease) Guard() (fd int, err error) {
 // slots stay held while the child lives, even if it closes the guard.
 func (l *Lease) Started(pid int) (err error) {
 	defer l.pool.explain(&err)
-	defer shm.CatchFault(&err)()
+	defer shm.CatchFault(&err, shm.PanicOnFault())
 	stat, err := readStat(statPath(int32(pid)))
 	if err != nil {
 		return l.pool.fail(ErrRefused, err)
@@ -78,9 +77,7 @@ func (l *Lease) Release() error {
 	if l.guard >= 0 {
 		guardErr = closeGuard(l.guard, l.r)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), lockWithin)
-	defer cancel()
-	return errors.Join(p.orStuck(p.depart(ctx, l.r, l.ticket, give, released)), guardErr)
+	return errors.Join(p.orStuck(p.depart(lockWithin, l.r, l.ticket, give, released)), guardErr)
 }
 
 func (l *Lease) isHeld() bool {

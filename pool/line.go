@@ -107,6 +107,14 @@ func (p *Pool) turn(before ref) {
 	}
 }
 
+// anybodyAtGate reports whether somebody may sleep at the gate: the first in line,
+// or a foreign program, which counts itself beside the standing sleeper before it
+// falls asleep.
+func (p *Pool) anybodyAtGate() bool {
+	sleepers, err := p.gate.Sleepers()
+	return p.ledger.first.Load() != 0 || sleepers != 1 || err != nil
+}
+
 // wakeAll wakes all who sleep in the pool, to have a look.
 func (p *Pool) wakeAll() {
 	p.gate.Wake(futex.Everybody)

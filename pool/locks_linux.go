@@ -19,11 +19,27 @@ func guardByte(r ref) int64 { return claimByte(r) + 1 }
 // when ctx is done: the lock is held for microseconds, but whoever holds it may be
 // stopped.
 func (p *Pool) lock(ctx context.Context) error {
+	if locked, err := p.tryLock(); locked || err != nil {
+		return err
+	}
 	select {
 	case p.turnstile <- struct{}{}:
 		return shm.Lock(ctx, p.object.FD, func() { <-p.turnstile })
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// tryLock takes the ledger lock if nobody has it.
+func (p *Pool) tryLock() (locked bool, err error) {
+	select {
+	case p.turnstile <- struct{}{}:
+		if locked, err = shm.TryLock(p.object.FD); !locked {
+			<-p.turnstile
+		}
+		return locked, err
+	default:
+		return false, nil
 	}
 }
 

@@ -104,7 +104,9 @@ func (m *model) Join(t *rapid.T) {
 		t.Fatal(err)
 	}
 	err = w.p.promptly(func() (err error) {
-		if w.lease, err = w.p.arrive(req); !errors.Is(err, ErrBusy) {
+		lease := new(Lease)
+		if err = w.p.arrive(req, lease); !errors.Is(err, ErrBusy) {
+			w.lease = lease
 			return err
 		}
 		w.turn, err = w.p.joinLine(req)
@@ -141,17 +143,18 @@ func (m *model) Look(t *rapid.T) {
 	w := living(t, m.line)
 	tooHeavy := m.size > 0 && w.weight > m.size
 	served := !tooHeavy && m.line[0] == w && m.fits(w.weight)
-	v, err := w.turn.look(context.Background())
+	lease := new(Lease)
+	v, err := w.turn.look(context.Background(), lease)
 	switch {
 	case tooHeavy && errors.Is(err, ErrTooHeavy):
 		w.turn.giveUp(err)
 		m.line = remove(m.line, w)
 	case err != nil:
 		t.Fatal(err)
-	case served != (v.lease != nil):
-		t.Fatalf("%s is to be served: %v, is served: %v", w.text, served, v.lease != nil)
+	case served != v.served:
+		t.Fatalf("%s is to be served: %v, is served: %v", w.text, served, v.served)
 	case served:
-		w.lease = v.lease
+		w.lease = lease
 		m.line = remove(m.line, w)
 		m.holders = append(m.holders, w)
 	}

@@ -88,7 +88,7 @@ func newPool(name string, object *shm.Object) (*Pool, error) {
 // and clears away what is left of it if it is not.
 func (p *Pool) openGate(access shm.Access) (err error) {
 	defer p.explain(&err)
-	defer shm.CatchFault(&err)()
+	defer shm.CatchFault(&err, shm.PanicOnFault())
 	if err := p.ledger.check(); err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (p *Pool) Name() string { return p.name }
 // Size is the number of slots at this moment.
 func (p *Pool) Size() (size int, err error) {
 	defer p.explain(&err)
-	defer shm.CatchFault(&err)()
+	defer shm.CatchFault(&err, shm.PanicOnFault())
 	return int(p.ledger.size.Load()), nil
 }
 
@@ -137,7 +137,7 @@ func (p *Pool) Size() (size int, err error) {
 // whoever opens the name now finds another pool or none.
 func (p *Pool) IsLost() (lost bool, err error) {
 	defer p.explain(&err)
-	defer shm.CatchFault(&err)()
+	defer shm.CatchFault(&err, shm.PanicOnFault())
 	return p.ledger.life.Load() == alive && !p.object.HasName(), nil
 }
 
@@ -157,13 +157,30 @@ func (p *Pool) Close() error {
 
 // locked runs a change under the ledger lock, after mending what a process that
 // died in a change has left behind. Every error of it names the pool.
-func (p *Pool) locked(ctx context.Context, change func() error) (err error) {
+func (p *Pool) locked(ctx context.Context, change func() error) error {
 	if err := p.lock(ctx); err != nil {
 		return err
 	}
+	return p.underLock(change)
+}
+
+// lockedWithin is locked for those who wait for the lock so long at most, and for
+// nothing else.
+func (p *Pool) lockedWithin(limit time.Duration, change func() error) error {
+	if locked, err := p.tryLock(); err != nil {
+		return err
+	} else if locked {
+		return p.underLock(change)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	return p.locked(ctx, change)
+}
+
+func (p *Pool) underLock(change func() error) (err error) {
 	defer p.unlock()
 	defer p.explain(&err)
-	defer shm.CatchFault(&err)()
+	defer shm.CatchFault(&err, shm.PanicOnFault())
 	if err := p.ledger.check(); err != nil {
 		return err
 	}
@@ -180,9 +197,7 @@ func (p *Pool) locked(ctx context.Context, change func() error) (err error) {
 // for microseconds; where it is not to be had for long, its owner is stopped, and
 // hanging with it would help nobody.
 func (p *Pool) promptly(change func() error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), lockWithin)
-	defer cancel()
-	return p.orStuck(p.locked(ctx, change))
+	return p.orStuck(p.lockedWithin(lockWithin, change))
 }
 
 const lockWithin = 5 * time.Second

@@ -62,7 +62,7 @@ func Repair(name string, force bool) (f Findings, err error) {
 	}
 	defer p.unlock()
 	defer p.explain(&err)
-	defer shm.CatchFault(&err)()
+	defer shm.CatchFault(&err, shm.PanicOnFault())
 	if err := p.ledger.check(); err != nil {
 		return f, err
 	}
@@ -265,11 +265,12 @@ func (f *Findings) remakeLedger(name string) error {
 		return fail(name, ErrRefused, err)
 	}
 	defer sem.Close()
-	value, err := sem.Value()
-	if err != nil {
+	value, err1 := sem.Value()
+	sleepers, err2 := sem.Sleepers()
+	if err := errors.Join(err1, err2); err != nil {
 		return fail(name, ErrDamaged, err)
 	}
-	if value < 1 || value > MaxSlots || !sem.HasSleeper() || !sem.IsOnlyUser() {
+	if value < 1 || value > MaxSlots || sleepers < 1 || !sem.IsOnlyUser() {
 		f.left("its ledger was removed, and the semaphore, of value %d, is in use, or not the pool's", value)
 		return nil
 	}

@@ -22,15 +22,28 @@ func (l *ledger) assign(r ref, n int) {
 
 // unassign takes all its slots from a participant.
 func (l *ledger) unassign(r ref) {
-	slots := l.slotsOf(r)
-	for _, i := range slots {
-		l.holders[i].Store(0)
-		step("slot freed")
-		l.inUse.Add(^uint32(0))
+	n, weight := 0, int(l.at(r).weight.Load())
+	for i := 0; i < MaxSlots && n < weight; i++ {
+		if l.holders[i].Load() == r {
+			l.holders[i].Store(0)
+			step("slot freed")
+			l.inUse.Add(^uint32(0))
+			n++
+		}
 	}
-	if weight := l.at(r).weight.Load(); len(slots) != int(weight) {
-		panic(damage{fmt.Errorf("participant %d holds %d slots instead of %d", r, len(slots), weight)})
+	if n != weight {
+		panic(damage{fmt.Errorf("participant %d holds %d slots instead of %d", r, n, weight)})
 	}
+}
+
+// firstSlot is the lowest of a participant's slots.
+func (l *ledger) firstSlot(r ref) int {
+	for i := range l.holders {
+		if l.holders[i].Load() == r {
+			return i
+		}
+	}
+	panic(damage{fmt.Errorf("participant %d holds no slot", r)})
 }
 
 // slotsOf lists a participant's slots in ascending order.
@@ -77,7 +90,7 @@ func (l *ledger) holding(yield func(ref) bool) {
 			panic(damage{fmt.Errorf("slot %d is held by record %d, which holds nothing", i, r)})
 		}
 		// A heavy participant is told of once, at its first slot.
-		if rec.weight.Load() > 1 && l.slotsOf(r)[0] != i {
+		if rec.weight.Load() > 1 && l.firstSlot(r) != i {
 			continue
 		}
 		if !yield(r) {

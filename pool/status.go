@@ -100,7 +100,7 @@ func (p *Pool) lockedReadOnly(look func() error) (err error) {
 	}
 	defer p.unlock()
 	defer p.explain(&err)
-	defer shm.CatchFault(&err)()
+	defer shm.CatchFault(&err, shm.PanicOnFault())
 	if err := p.ledger.check(); err != nil {
 		return err
 	}

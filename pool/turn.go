@@ -44,17 +44,17 @@ type suspect struct {
 // With the heartbeat before it is noticed, others pass within two seconds.
 const stuckAfter = 600 * time.Millisecond
 
-func (t *turn) wait(ctx context.Context) (*Lease, error) {
+func (t *turn) wait(ctx context.Context, lease *Lease) error {
 	defer func() { t.watch.stop() }()
 	for {
-		view, err := t.look(ctx)
+		view, err := t.look(ctx, lease)
 		if err != nil {
 			t.giveUp(err)
-			return nil, err
+			return err
 		}
 		switch {
-		case view.lease != nil:
-			return view.lease, nil
+		case view.served:
+			return nil
 		case view.first:
 			t.p.gate.Sleep(ctx, view.value, t.guardGate(view.silent))
 		default:
@@ -94,7 +94,7 @@ func (t *turn) leaveGate() {
 
 // A view is what a waiter finds when it has a look under the ledger lock.
 type view struct {
-	lease *Lease // its slots, if its turn has come
+	served bool // its turn has come, it has its slots
 
 	first  bool // it is first in line, and
 	value  int  // the gate has only this, and
@@ -104,7 +104,7 @@ type view struct {
 	beat time.Duration // how long it may sleep on it
 }
 
-func (t *turn) look(ctx context.Context) (v view, err error) {
+func (t *turn) look(ctx context.Context, lease *Lease) (v view, err error) {
 	p, l := t.p, t.p.ledger
 	err = p.locked(ctx, func() error {
 		rec := l.must(t.r)
@@ -141,7 +141,8 @@ func (t *turn) look(ctx context.Context) (v view, err error) {
 			return err
 		}
 		if p.fits(weight) {
-			v.lease, err = p.takeSlots(t.r, time.Since(t.came))
+			err = p.takeSlots(t.r, time.Since(t.came), lease)
+			v.served = err == nil
 			if errors.Is(err, ErrBusy) {
 				return nil
 			}
@@ -193,7 +194,5 @@ func (t *turn) giveUp(why error) {
 	if errors.Is(why, context.DeadlineExceeded) {
 		counter = timedOut
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
-	defer cancel()
-	p.depart(ctx, t.r, t.ticket, leave, counter)
+	p.depart(leaveWithin, t.r, t.ticket, leave, counter)
 }

@@ -2,6 +2,7 @@ package shm
 
 import (
 	"context"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -9,23 +10,35 @@ import (
 // Locks on an object's file, all given back by the kernel when their owner dies:
 // flock(2), which has no owner but the open file description, and open file
 // description locks on single bytes (fcntl(2), F_OFD_SETLK). They know nothing of
-// each other.
+// each other. Calls that cannot block are raw ones: the Go scheduler need not know.
 
 // LockBase is where the bytes begin that one may lock: far behind the data.
 const LockBase = 1 << 40
 
-// Lock takes flock(LOCK_EX). It gives up, with ctx's error, when ctx is done. Then,
-// and after any other error, it calls failed, as soon as nothing waits for the
-// lock any more; a lock that comes too late is given back at once.
+// TryLock takes flock(LOCK_EX) if nobody has the lock.
+func TryLock(fd int) (locked bool, err error) {
+	_, _, errno := unix.RawSyscall(unix.SYS_FLOCK, uintptr(fd), unix.LOCK_EX|unix.LOCK_NB, 0)
+	switch errno {
+	case 0:
+		return true, nil
+	case unix.EWOULDBLOCK:
+		return false, nil
+	}
+	return false, errno
+}
+
+// Lock takes flock(LOCK_EX), and waits for it. It gives up, with ctx's error, when
+// ctx is done. Then, and after any other error, it calls failed, as soon as nothing
+// waits for the lock any more; a lock that comes too late is given back at once.
 func Lock(ctx context.Context, fd int, failed func()) error {
-	if err := flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != unix.EWOULDBLOCK {
+	if locked, err := TryLock(fd); locked || err != nil {
 		if err != nil {
 			failed()
 		}
 		return err
 	}
 	got := make(chan error, 1)
-	go func() { got <- flock(fd, unix.LOCK_EX) }()
+	go func() { got <- retry(func() error { return unix.Flock(fd, unix.LOCK_EX) }) }()
 	select {
 	case err := <-got:
 		if err != nil {
@@ -44,9 +57,7 @@ func Lock(ctx context.Context, fd int, failed func()) error {
 }
 
 // Unlock gives it back.
-func Unlock(fd int) { flock(fd, unix.LOCK_UN) }
-
-func flock(fd, how int) error { return retry(func() error { return unix.Flock(fd, how) }) }
+func Unlock(fd int) { unix.RawSyscall(unix.SYS_FLOCK, uintptr(fd), unix.LOCK_UN, 0) }
 
 // A ByteLock is a kind of lock on a byte.
 type ByteLock int16
@@ -61,11 +72,14 @@ const (
 // description has a lock on it that does not go with this one.
 func SetLock(fd int, kind ByteLock, at int64) error {
 	lock := unix.Flock_t{Type: int16(kind), Start: at, Len: 1}
-	err := retry(func() error { return unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, &lock) })
-	if err == unix.EACCES { // POSIX allows either
+	_, _, errno := unix.RawSyscall(unix.SYS_FCNTL, uintptr(fd), unix.F_OFD_SETLK, uintptr(unsafe.Pointer(&lock)))
+	switch errno {
+	case 0:
+		return nil
+	case unix.EACCES: // POSIX allows either
 		return unix.EAGAIN
 	}
-	return err
+	return errno
 }
 
 // IsLocked reports whether another open file description has a lock in a range of
