@@ -33,7 +33,7 @@ type procStat struct {
 // readStat reads a stat file of /proc; errors.Is(err, ENOENT) where there is no
 // such process, or none that the caller may see.
 func readStat(path string) (procStat, error) {
-	text, err := os.ReadFile(path)
+	text, err := readShort(path)
 	if err != nil {
 		return procStat{}, err
 	}
@@ -44,6 +44,19 @@ func readStat(path string) (procStat, error) {
 	}
 	start, err := strconv.ParseUint(string(fields[22-3]), 10, 64)
 	return procStat{fields[0][0], start}, err
+}
+
+// readShort reads a file of less than a page. Not through package os, which would
+// set up its poller for it.
+func readShort(path string) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	text := make([]byte, 4096)
+	n, err := unix.Read(fd, text)
+	return text[:max(n, 0)], err
 }
 
 func statPath(pid int32) string { return "/proc/" + strconv.Itoa(int(pid)) + "/stat" }

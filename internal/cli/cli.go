@@ -32,21 +32,14 @@ A pool has a fixed number of slots. poolrun takes one, or waits in line for one;
 // command, or the wait for it, was ended by a signal, it ends this process by the
 // same signal.
 func Main(args []string) int {
+	var quick runCommand
+	if parseQuickly(args, &quick) {
+		return conclude(quick.Run())
+	}
 	var commands commandLine
 	helped := false
-	parser, err := kong.New(&commands,
-		kong.Name("poolrun"),
-		kong.WithHyphenPrefixedParameters(true), // as getopt(3): --priority -5
-		kong.Description(description),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
-		kong.Exit(func(int) { helped = true }),
-		kong.Writers(os.Stdout, os.Stderr),
-		kong.BindTo(os.Stdout, (*io.Writer)(nil)),
-	)
-	if err != nil {
-		panic(err) // a mistake in the struct tags
-	}
-	chosen, err := parser.Parse(nameCommand(parser, args))
+	parser := newParser(&commands, func(int) { helped = true })
+	chosen, err := parser.Parse(nameCommand(args))
 	if helped {
 		return 0
 	}
@@ -56,17 +49,28 @@ func Main(args []string) int {
 	return conclude(chosen.Run())
 }
 
+func newParser(commands *commandLine, exit func(int)) *kong.Kong {
+	parser, err := kong.New(commands,
+		kong.Name("poolrun"),
+		kong.WithHyphenPrefixedParameters(true), // as getopt(3): --priority -5
+		kong.Description(description),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
+		kong.Exit(exit),
+		kong.Writers(os.Stdout, os.Stderr),
+		kong.BindTo(os.Stdout, (*io.Writer)(nil)),
+	)
+	if err != nil {
+		panic(err) // a mistake in the struct tags
+	}
+	return parser
+}
+
 // nameCommand puts "run" before arguments that begin with no command's name. So
 // the first word alone decides, and what stands after "--" is never mistaken for
 // a command of poolrun's own.
-func nameCommand(parser *kong.Kong, args []string) []string {
-	if len(args) == 0 || args[0] == "--help" || args[0] == "-h" {
+func nameCommand(args []string) []string {
+	if len(args) == 0 || args[0] == "--help" || args[0] == "-h" || isCommandName(args[0]) {
 		return args
-	}
-	for _, command := range parser.Model.Children {
-		if command.Name == args[0] {
-			return args
-		}
 	}
 	return slices.Insert(slices.Clone(args), 0, "run")
 }
