@@ -8,7 +8,6 @@ package supervisor
 
 import (
 	"errors"
-	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -25,38 +24,60 @@ type Command struct {
 }
 
 // Run starts the command, passes the caught signals on to it, and waits until it
-// has ended. An error means that there was no command: fs.ErrNotExist or
-// whatever else execve(2) says.
+// has ended. An error means that there was no command: Interrupted where a signal
+// came before it, fs.ErrNotExist or whatever else execve(2) says.
 //
 // When the command stops at a terminal's Ctrl-Z (SIGTSTP), the caller stops too,
 // so that its own parent, a shell, sees it stopped.
 func (s *Signals) Run(c Command) (Status, error) {
 	s.CatchStops()
+	catch(syscall.SIGCHLD)
+	if err := s.stillWanted(); err != nil {
+		return Status{}, err
+	}
 	pid, err := start(c)
 	if err != nil {
 		return Status{}, err
 	}
-	child := &child{pid: pid}
-	go func() {
-		for n := range s.caught {
-			child.forward(n.(syscall.Signal))
-		}
-	}()
+	// A signal that came in this moment found no command, so the terminal's too are
+	// passed on. A command that did get it, and is so young, does not mind another.
+	for n := range take(deadly | harmless | stops).each {
+		syscall.Kill(pid, n)
+	}
 	if c.Started != nil {
 		c.Started(pid)
 	}
 	for {
-		status, err := child.wait()
-		switch {
+		// Nobody else waits for the command, so its pid is safe to signal until then.
+		for n := range take(deadly | harmless | stops).each {
+			if !sentByTerminal(n) {
+				syscall.Kill(pid, n)
+			}
+		}
+		take(setOf(syscall.SIGCHLD))
+		var status syscall.WaitStatus
+		switch got, err := syscall.Wait4(pid, &status, syscall.WUNTRACED|syscall.WNOHANG, nil); {
+		case err == syscall.EINTR:
 		case err != nil: // ECHILD: somebody else has waited for it
 			return Status{lost}, nil
-		case status.Stopped():
-			if status.StopSignal() == syscall.SIGTSTP {
-				Stop()
-			}
-		default:
+		case got == 0:
+			sleep()
+		case !status.Stopped():
 			return Status{status}, nil
+		case status.StopSignal() == syscall.SIGTSTP:
+			Stop()
 		}
+	}
+}
+
+// stillWanted takes the signals that came before there was a command.
+func (s *Signals) stillWanted() error {
+	for {
+		err := interruption()
+		if err != (Interrupted{syscall.SIGTSTP}) {
+			return err
+		}
+		Stop()
 	}
 }
 
@@ -80,54 +101,14 @@ func start(c Command) (pid int, err error) {
 
 const shell = "/bin/sh"
 
-// A child is a process that was started and not waited for yet. Its pid is safe
-// to signal until then, not later: it may be another's by that time.
-type child struct {
-	pid  int
-	lock sync.Mutex // not held while it is running
-	gone bool
-}
-
-// wait returns when the child has ended, or stopped.
-func (c *child) wait() (status syscall.WaitStatus, err error) {
-	// Wait without reaping, and reap when nobody can be signalling the pid.
-	for {
-		err = unix.Waitid(unix.P_PID, c.pid, nil, unix.WEXITED|unix.WSTOPPED|unix.WNOWAIT, nil)
-		if err != unix.EINTR {
-			break
-		}
-	}
-	c.lock.Lock()
-	defer c.lock.Unlock()
-	if err != nil {
-		c.gone = true
-		return 0, err
-	}
-	for {
-		var got int
-		got, err = syscall.Wait4(c.pid, &status, syscall.WUNTRACED|syscall.WNOHANG, nil)
-		if err == syscall.EINTR {
-			continue
-		}
-		c.gone = err != nil || got == c.pid && !status.Stopped()
-		return status, err
-	}
-}
-
-// forward passes a signal on, unless the terminal has done so: a Ctrl-C, Ctrl-\
-// or Ctrl-Z goes to the whole foreground process group, thus to the command.
-func (c *child) forward(n syscall.Signal) {
+// sentByTerminal reports whether a caught signal has reached the command as well: a
+// Ctrl-C, Ctrl-\ or Ctrl-Z goes to the whole foreground process group.
+func sentByTerminal(n syscall.Signal) bool {
 	switch n {
 	case syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTSTP:
-		if inForeground() {
-			return
-		}
+		return inForeground()
 	}
-	c.lock.Lock()
-	defer c.lock.Unlock()
-	if !c.gone {
-		syscall.Kill(c.pid, n)
-	}
+	return false
 }
 
 // inForeground reports whether this process's group is the foreground group of

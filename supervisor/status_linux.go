@@ -4,7 +4,6 @@ import (
 	"os"
 	"runtime"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,23 +34,18 @@ func Die(n syscall.Signal) {
 // raiseByDefault lets a signal do to this process what it does by default, and
 // if the process goes on after that, handles the signal again as before.
 //
-// os/signal cannot give a signal its default action back once the runtime
+// os/signal cannot give a signal its default action back where the runtime
 // handles it: the runtime would die of some with a stack trace, and drop others.
 func raiseByDefault(n syscall.Signal) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	type sigaction struct{ handler, flags, restorer, mask uint64 } // struct kernel_sigaction
 	var byDefault, before sigaction
-	set := func(new, old *sigaction) {
-		unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(n),
-			uintptr(unsafe.Pointer(new)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
-	}
 	var mask, maskBefore unix.Sigset_t
 	mask.Val[(n-1)/64] = 1 << ((n - 1) % 64)
 
-	set(&byDefault, &before)
+	setAction(n, &byDefault, &before)
 	unix.PthreadSigmask(unix.SIG_UNBLOCK, &mask, &maskBefore)
 	unix.Tgkill(unix.Getpid(), unix.Gettid(), n)
 	unix.PthreadSigmask(unix.SIG_SETMASK, &maskBefore, nil)
-	set(&before, nil)
+	setAction(n, &before, nil)
 }

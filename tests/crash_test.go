@@ -71,7 +71,7 @@ func wantUsable(t testing.TB, name string) {
 }
 
 func TestKilledInAcquireOrRelease(t *testing.T) {
-	pass := append([]string{"slot assigned", "slot freed", "gate woken"}, everyStep...)
+	pass := append([]string{"slot assigned", "slot freed"}, everyStep...)
 	eachStep(t, pass, func(t *testing.T, n int, _ string) bool {
 		name := newPool(t, 2)
 		cmd := crashing(t, n, "--pool", name, "true")
@@ -82,6 +82,37 @@ func TestKilledInAcquireOrRelease(t *testing.T) {
 }
 
 // The death of a waiter, or of one that has just become first, holds up nobody.
+func TestKilledInReleaseWhileAnotherWaits(t *testing.T) {
+	eachStep(t, append([]string{"gate woken"}, everyStep...), func(t *testing.T, n int, _ string) bool {
+		name := newPool(t, 1)
+		holder := crashing(t, n, "--pool", name, "cat")
+		release, err := holder.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustStart(t, holder)
+		ended := make(chan error, 1)
+		go func() { ended <- holder.Wait() }()
+		eventually(t, "the holder held or dead", func() bool {
+			return len(ended) == 1 || statusOf(t, name).InUse == 1
+		})
+		waiter := mustStart(t, poolrun(t, "--pool", name, "true"))
+		if len(ended) == 0 {
+			eventually(t, "one in line, or served", func() bool {
+				s := statusOf(t, name)
+				return s.Waiting == 1 || s.InUse == 0
+			})
+		}
+		release.Close()
+		if err := waiter.Wait(); err != nil {
+			t.Error(err)
+		}
+		<-ended
+		wantUsable(t, name)
+		return wasKilled(holder)
+	})
+}
+
 func TestKilledInLine(t *testing.T) {
 	eachStep(t, everyStep, func(t *testing.T, n int, log string) bool {
 		name := newPool(t, 1)

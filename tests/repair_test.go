@@ -1,8 +1,10 @@
 package tests
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 )
@@ -44,6 +46,8 @@ func TestRepairMendsABrokenLine(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "order")
 	release := holdSlot(t, name)
 	line := lineUp(t, name, file, 3, noFlags)
+	// From then on the first looks at the ledger once a second only.
+	eventually(t, "the first in line keeping watch", func() bool { return hasInotify(line[0].Process.Pid) })
 	mustPatch(t, ledgerOf(name), firstAt, 0, 0, 0, 0)
 	wantRepaired(t, name, "mended: the line is broken")
 	release()
@@ -155,4 +159,12 @@ func TestRepairLeavesAloneWhatIsNoPool(t *testing.T) {
 	if value := mustSem(t, "value", name); value != "2" {
 		t.Errorf("value %s", value)
 	}
+}
+
+func hasInotify(pid int) bool {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	return slices.ContainsFunc(files, func(file string) bool {
+		target, _ := os.Readlink(file)
+		return target == "anon_inode:inotify"
+	})
 }

@@ -21,13 +21,12 @@ func (c *barrierCommand) Run() error {
 	if err != nil {
 		return usageError{err}
 	}
-	ctx, stop := supervisor.Catch().Context(context.Background())
-	defer stop()
-	if c.Timeout != nil {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Duration(*c.Timeout))
-		defer cancel()
+	signals, err := supervisor.Catch()
+	if err != nil {
+		return err
 	}
+	ctx, stop := signals.Context(c.Timeout.after(time.Now()))
+	defer stop()
 	err = cause(ctx, barrier.Wait(ctx))
 	if errors.Is(err, context.DeadlineExceeded) {
 		return busyError{fmt.Sprintf("not all of %d parties came to barrier %s within %v", c.Parties, c.Name, time.Duration(*c.Timeout)), exitBusy}

@@ -45,14 +45,13 @@ func (c *destroyCommand) orRemove(err error) error {
 }
 
 func (c *destroyCommand) drain(p *pool.Pool) error {
-	ctx, stop := supervisor.Catch().Context(context.Background())
-	defer stop()
-	if c.Timeout != nil {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Duration(*c.Timeout))
-		defer cancel()
+	signals, err := supervisor.Catch()
+	if err != nil {
+		return err
 	}
-	err := cause(ctx, p.Drain(ctx))
+	ctx, stop := signals.Context(c.Timeout.after(time.Now()))
+	defer stop()
+	err = cause(ctx, p.Drain(ctx))
 	if errors.Is(err, context.DeadlineExceeded) {
 		return busyError{fmt.Sprintf("pool %s was still in use after %v", p.Name(), time.Duration(*c.Timeout)), exitBusy}
 	}

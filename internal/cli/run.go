@@ -36,7 +36,10 @@ func (c *runCommand) Run() error {
 		return usageError{errors.New("no command to run")}
 	}
 	// Before the command exists every failure is final.
-	signals := supervisor.Catch()
+	signals, err := supervisor.Catch()
+	if err != nil {
+		return err
+	}
 	path, err := supervisor.Look(c.Command[0])
 	if err != nil {
 		return commandError{c.Command[0], err}
@@ -107,14 +110,11 @@ func (c *runCommand) open() (*pool.Pool, error) {
 // not keep its place: one that is stopped leaves the line, and joins it again when
 // it goes on.
 func (c *runCommand) acquire(signals *supervisor.Signals, p *pool.Pool) (*pool.Lease, error) {
-	var deadline time.Time
-	if c.Timeout != nil {
-		deadline = time.Now().Add(time.Duration(*c.Timeout))
-	}
+	deadline := c.Timeout.after(time.Now())
 	signals.CatchStops()
 	for {
-		ctx, stop := signals.Context(context.Background())
-		lease, err := c.waitFor(ctx, p, deadline)
+		ctx, stop := signals.Context(deadline)
+		lease, err := c.waitFor(ctx, p)
 		stop()
 		var interrupted supervisor.Interrupted
 		if !errors.As(context.Cause(ctx), &interrupted) {
@@ -133,7 +133,7 @@ func (c *runCommand) acquire(signals *supervisor.Signals, p *pool.Pool) (*pool.L
 	}
 }
 
-func (c *runCommand) waitFor(ctx context.Context, p *pool.Pool, deadline time.Time) (*pool.Lease, error) {
+func (c *runCommand) waitFor(ctx context.Context, p *pool.Pool) (*pool.Lease, error) {
 	options := []pool.Option{
 		pool.WithCommand(strings.Join(c.Command, " ")),
 		pool.WithWeight(c.Weight),
@@ -150,11 +150,6 @@ func (c *runCommand) waitFor(ctx context.Context, p *pool.Pool, deadline time.Ti
 		progress, stop := context.WithCancel(ctx)
 		defer stop()
 		options = append(options, pool.OnWait(func() { go c.tellWait(progress, p) }))
-	}
-	if !deadline.IsZero() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline)
-		defer cancel()
 	}
 	lease, err := p.Acquire(ctx, options...)
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -174,6 +169,9 @@ func (c *runCommand) busy(text string) error {
 func (c *runCommand) supervise(signals *supervisor.Signals, command supervisor.Command) error {
 	began := time.Now()
 	status, err := signals.Run(command)
+	if errors.As(err, new(supervisor.Interrupted)) {
+		return err
+	}
 	if err != nil {
 		return commandError{c.Command[0], err}
 	}

@@ -48,6 +48,15 @@ func (d *duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// after is the moment that comes so long after another; the zero time, thus no
+// deadline, where no duration was given.
+func (d *duration) after(t time.Time) time.Time {
+	if d == nil {
+		return time.Time{}
+	}
+	return t.Add(time.Duration(*d))
+}
+
 // A poolSize is a number of slots, or a percentage of the online CPUs.
 type poolSize int
 
