@@ -1,16 +1,10 @@
-// The runtime need not find out how many CPUs its container may use, for which it
-// reads four files: poolrun does nothing in parallel.
-//
-//go:debug containermaxprocs=0
-//go:debug updatemaxprocs=0
-
 // Poolrun runs a command under a limit that the whole machine shares.
 package main
 
 import (
 	"os"
 
-	"github.com/poolrun/poolrun/internal/cli"
+	"github.com/poolrun/poolrun/internal/parser"
 )
 
-func main() { os.Exit(cli.Main(os.Args[1:])) }
+func main() { os.Exit(parser.Main(os.Args[1:])) }

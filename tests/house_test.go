@@ -15,7 +15,8 @@ const module = "github.com/poolrun/poolrun/"
 
 // Arrows go downwards only: which packages of the module each one may import.
 var arrows = map[string][]string{
-	"":                     {"internal/cli"},
+	"":                     {"internal/parser"},
+	"internal/parser":      {"internal/cli"},
 	"internal/cli":         {"pool", "gate", "supervisor"},
 	"pool":                 {"gate", "internal/shm", "internal/futex"},
 	"gate":                 {"internal/shm", "internal/futex"},
@@ -93,6 +94,28 @@ func TestExitCodesAreDocumented(t *testing.T) {
 			if row := strings.ReplaceAll(page.row, "%s", code); !strings.Contains(text, row) {
 				t.Errorf("%s has no row %q", page.path, row)
 			}
+		}
+	}
+}
+
+func TestAnOrdinaryRunStartsWithoutKong(t *testing.T) {
+	name := newPool(t, 1)
+	const kong = "init github.com/alecthomas/kong "
+	for _, run := range []struct {
+		args []string
+		want bool
+	}{
+		{[]string{"--pool", name, "--", "true"}, false},
+		{[]string{"version"}, true},
+	} {
+		cmd := poolrun(t, run.args...)
+		cmd.Env = append(cmd.Env, "GODEBUG=inittrace=1")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(string(out), kong); got != run.want {
+			t.Errorf("%q: kong is initialized: %v", run.args, got)
 		}
 	}
 }

@@ -19,7 +19,7 @@ type barrierCommand struct {
 func (c *barrierCommand) Run() error {
 	barrier, err := gate.NewBarrier(string(c.Name), c.Parties)
 	if err != nil {
-		return usageError{err}
+		return UsageError{err}
 	}
 	signals, err := supervisor.Catch()
 	if err != nil {

@@ -19,7 +19,7 @@ type destroyCommand struct {
 
 func (c *destroyCommand) Run() error {
 	if c.Timeout != nil && !c.Drain {
-		return usageError{errors.New("--timeout goes with --drain")}
+		return UsageError{errors.New("--timeout goes with --drain")}
 	}
 	p, err := pool.Open(string(c.Name))
 	if err != nil {

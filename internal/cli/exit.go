@@ -19,8 +19,11 @@ const (
 	exitNotFound      = 127
 )
 
-// A usageError is a command line that means nothing.
-type usageError struct{ error }
+// A UsageError is a command line that means nothing.
+type UsageError struct{ Cause error }
+
+func (u UsageError) Error() string { return u.Cause.Error() }
+func (u UsageError) Unwrap() error { return u.Cause }
 
 // An ended is how a command that ran has ended.
 type ended struct{ supervisor.Status }
@@ -53,9 +56,9 @@ func (c commandError) Error() string {
 	return fmt.Sprintf("%s: cannot execute: permission denied", c.name)
 }
 
-// conclude says what there is to say of an error, and returns the exit code, or
+// Conclude says what there is to say of an error, and returns the exit code, or
 // ends the process by the signal that ended its work.
-func conclude(err error) int {
+func Conclude(err error) int {
 	var (
 		end         ended
 		interrupted supervisor.Interrupted
@@ -96,7 +99,7 @@ func conclude(err error) int {
 // hint tells how to get on after an error, where that is sure to help.
 func hint(err error) string {
 	var (
-		usage usageError
+		usage UsageError
 		about *pool.Error
 	)
 	if errors.As(err, &usage) {

@@ -21,13 +21,13 @@ type initCommand struct {
 
 func (c *initCommand) Run() error {
 	if c.Size == 0 && len(c.Item) == 0 {
-		return usageError{errors.New("missing flags: --size=N")}
+		return UsageError{errors.New("missing flags: --size=N")}
 	}
 	config := pool.Config{Size: int(c.Size), Mode: fs.FileMode(c.Mode), Items: c.Item}
 	if c.Group != "" {
 		gid, err := groupID(c.Group)
 		if err != nil {
-			return usageError{err}
+			return UsageError{err}
 		}
 		config.Group = gid
 	}

@@ -9,16 +9,16 @@ import (
 	"unicode"
 )
 
-// parseQuickly parses the arguments of an ordinary run, from the same struct tags
+// ParseQuickly parses the arguments of an ordinary run, from the same struct tags
 // as kong and to the same result. kong takes longer to make its model of all
 // commands than a short command takes to run.
 //
 // It reports false where it is not sure, and that is all it says of an error: then
-// kong parses. TestBothParsersAgree holds it to that.
-func parseQuickly(args []string, c *runCommand) bool {
+// kong parses. TestBothParsersAgree, in package parser, holds it to that.
+func ParseQuickly(args []string, c *runCommand) bool {
 	if len(args) > 0 && args[0] == "run" {
 		args = args[1:]
-	} else if len(args) == 0 || isCommandName(args[0]) {
+	} else if len(args) == 0 || IsCommandName(args[0]) {
 		return false
 	}
 	flags := quickFlags{reflect.ValueOf(c).Elem(), 0}
@@ -33,9 +33,9 @@ func parseQuickly(args []string, c *runCommand) bool {
 	return len(args) > 0 && !(len(args) == 1 && args[0] == "--") && flags.complete()
 }
 
-// isCommandName reports whether a first word names a command.
-func isCommandName(word string) bool {
-	commands := reflect.TypeFor[commandLine]()
+// IsCommandName reports whether a first word names a command.
+func IsCommandName(word string) bool {
+	commands := reflect.TypeFor[CommandLine]()
 	for i := range commands.NumField() {
 		if kebab(commands.Field(i).Name) == word {
 			return true

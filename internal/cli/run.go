@@ -33,7 +33,7 @@ func (c *runCommand) Run() error {
 		c.Command = c.Command[1:]
 	}
 	if len(c.Command) == 0 {
-		return usageError{errors.New("no command to run")}
+		return UsageError{errors.New("no command to run")}
 	}
 	// Before the command exists every failure is final.
 	signals, err := supervisor.Catch()

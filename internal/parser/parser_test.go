@@ -1,11 +1,11 @@
-package cli
+package parser
 
 import (
-	"io"
 	"os"
 	"reflect"
 	"testing"
 
+	"github.com/poolrun/poolrun/internal/cli"
 	"pgregory.net/rapid"
 )
 
@@ -37,20 +37,17 @@ func TestBothParsersAgree(t *testing.T) {
 		if rapid.Bool().Draw(t, "with a command") {
 			args = append(args, "true")
 		}
-		var quick runCommand
-		if !parseQuickly(args, &quick) {
+		var quick, slow cli.CommandLine
+		if !cli.ParseQuickly(args, &quick.Run) {
 			return
 		}
 		accepted++
-		var slow commandLine
-		parser := newParser(&slow, func(int) { t.Fatalf("%q: kong shows help", args) })
-		parser.Stdout, parser.Stderr = io.Discard, io.Discard
-		chosen, err := parser.Parse(nameCommand(args))
+		chosen, err := parse(args, &slow, func(int) { t.Fatalf("%q: kong shows help", args) })
 		if err != nil {
 			t.Fatalf("%q: accepted, but %v", args, err)
 		}
-		if chosen.Command() != "run <command>" || !reflect.DeepEqual(quick, slow.Run) {
-			t.Fatalf("%q:\n%+v, but kong finds %s:\n%+v", args, quick, chosen.Command(), slow.Run)
+		if chosen.Command() != "run <command>" || !reflect.DeepEqual(quick.Run, slow.Run) {
+			t.Fatalf("%q:\n%+v, but kong finds %s:\n%+v", args, quick.Run, chosen.Command(), slow.Run)
 		}
 	})
 	if accepted == 0 {
@@ -65,8 +62,8 @@ func TestOrdinaryRunsAreParsedQuickly(t *testing.T) {
 		{"run", "-p", "db", "-n", "-E", "3", "true"},
 		{"--pool=/db", "--size=50%", "--weight=2", "-v", "sh", "-c", "exit 3"},
 	} {
-		var c runCommand
-		if !parseQuickly(args, &c) {
+		var commands cli.CommandLine
+		if !cli.ParseQuickly(args, &commands.Run) {
 			t.Errorf("%q is left to kong", args)
 		}
 	}
