@@ -15,7 +15,7 @@ func (b *bench) reclaim() error {
 	}
 	file := b.lockFile()
 	var own, flock []float64
-	for range b.rounds(200, 40) {
+	for range b.rounds(200, 20) {
 		c, err := gatherFlock(file, 0)
 		if err != nil {
 			return err
@@ -53,6 +53,7 @@ func kill(c *crowd, next []string, isWaiting func() bool) (took float64, err err
 		return 0, err
 	}
 	await(isWaiting)
+	time.Sleep(50 * time.Millisecond) // as one that has waited for a while
 	began := time.Now()
 	syscall.Kill(-c.holder.Process.Pid, syscall.SIGKILL)
 	if _, err = out.Read(make([]byte, 1)); err != nil {

@@ -82,7 +82,7 @@ func (b *bench) startUpOfSem(poolrun []string) error {
 	}
 	os.Setenv("PARALLEL_HOME", b.dir)
 	var sem, own []float64
-	for range b.rounds(30, 10) {
+	for range b.rounds(30, 7) {
 		u, err := run("sem", "--fg", "--id", "bench", "-j1", "true")
 		if err != nil {
 			return err

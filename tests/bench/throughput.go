@@ -10,7 +10,7 @@ import (
 // sizes, and behind the other tools where they can do the same. flock -s has no
 // limit, but does all that flock does for a command, and lets 8 at once.
 func (b *bench) throughput() error {
-	commands := b.rounds(2000, 400)
+	commands := b.rounds(2000, 300)
 	type variant struct {
 		name string
 		argv []string
@@ -29,7 +29,7 @@ func (b *bench) throughput() error {
 		variants = append(variants, variant{fmt.Sprintf("poolrun, a pool of %d", size), []string{b.poolrun, "--pool", name, "--", "true"}})
 	}
 	rates := make([][]float64, len(variants))
-	for range b.rounds(10, 3) {
+	for range b.rounds(10, 2) {
 		for i, v := range variants {
 			rate, err := xargs(commands, v.argv)
 			if err != nil {

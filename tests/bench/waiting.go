@@ -21,7 +21,7 @@ func (b *bench) waiting() error {
 		if err != nil {
 			return err
 		}
-		memory, cpu := b.idle(c)
+		memory, cpu := memoryOf(c), b.cpuOf(c)
 		here, there, err := b.join(name)
 		c.disperse()
 		if err != nil {
@@ -31,7 +31,7 @@ func (b *bench) waiting() error {
 		if err != nil {
 			return err
 		}
-		memoryOfFlock, _ := b.idle(c)
+		memoryOfFlock := memoryOf(c)
 		c.disperse()
 
 		b.add(fmt.Sprintf("memory of each of %d", n), "MB PSS", []float64{memory}, "flock", []float64{memoryOfFlock}, nil)
@@ -42,12 +42,16 @@ func (b *bench) waiting() error {
 	return nil
 }
 
-// idle looks at those who wait: memory in MB each, and CPU in percent of a core
-// all together.
-func (b *bench) idle(c *crowd) (memory, cpu float64) {
+// memoryOf is what each of those who wait takes, in MB.
+func memoryOf(c *crowd) (each float64) {
 	for _, cmd := range c.waiting {
-		memory += pss(cmd.Process.Pid)
+		each += pss(cmd.Process.Pid) / float64(len(c.waiting))
 	}
+	return each
+}
+
+// cpuOf is what all who wait take together, in percent of a core.
+func (b *bench) cpuOf(c *crowd) float64 {
 	sum := func() (total time.Duration) {
 		for _, cmd := range c.waiting {
 			total += cpuTime(cmd.Process.Pid)
@@ -56,7 +60,7 @@ func (b *bench) idle(c *crowd) (memory, cpu float64) {
 	}
 	before, began := sum(), time.Now()
 	time.Sleep(time.Duration(b.rounds(10, 3)) * time.Second)
-	return memory / float64(len(c.waiting)), float64(sum()-before) / float64(time.Since(began)) * 100
+	return float64(sum()-before) / float64(time.Since(began)) * 100
 }
 
 // join measures whole runs that join the line, give up a millisecond later, and
