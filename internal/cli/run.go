@@ -140,6 +140,7 @@ func (c *runCommand) waitFor(ctx context.Context, p *pool.Pool) (*pool.Lease, er
 		pool.WithPriority(c.Priority),
 	}
 	if c.Nonblock || c.Timeout != nil && *c.Timeout == 0 {
+		ctx.Done() // listen: whoever has the ledger lock may be stopped
 		lease, err := p.TryAcquire(options...)
 		if errors.Is(err, pool.ErrBusy) {
 			return nil, c.busy(err.Error())
