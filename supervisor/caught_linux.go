@@ -17,9 +17,8 @@ import (
 // (signal-safety(7)): it sets a bit in pending and adds to an eventfd, on which
 // the process sleeps. execve(2) takes the handler away from the command.
 var (
-	pending uint64     // bit n-1: signal n was caught and not taken yet
-	wakeUps int32      // the eventfd
-	one     uint64 = 1 // what the handler writes to it
+	pending uint64 // bit n-1: signal n was caught and not taken yet
+	wakeUps int32  // the eventfd
 )
 
 // handler returns the addresses of the handler and of its end.

@@ -1,5 +1,8 @@
 #include "textflag.h"
 
+DATA one<>+0(SB)/8, $1
+GLOBL one<>(SB), RODATA|NOPTR, $8
+
 // The handler of caught signals, see caught_linux.go: notes the signal's bit in
 // pending and adds one to the eventfd.
 TEXT noteSignal<>(SB), NOSPLIT|NOFRAME, $0
@@ -12,7 +15,7 @@ TEXT noteSignal<>(SB), NOSPLIT|NOFRAME, $0
 
 	// write(wakeUps, &one, 8)
 	MOVL ·wakeUps(SB), DI
-	LEAQ ·one(SB), SI
+	LEAQ one<>(SB), SI
 	MOVL $8, DX
 	MOVL $1, AX
 	SYSCALL

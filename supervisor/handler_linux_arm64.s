@@ -1,5 +1,8 @@
 #include "textflag.h"
 
+DATA one<>+0(SB)/8, $1
+GLOBL one<>(SB), RODATA|NOPTR, $8
+
 // The handler of caught signals, see caught_linux.go: notes the signal's bit in
 // pending and adds one to the eventfd.
 TEXT noteSignal<>(SB), NOSPLIT|NOFRAME, $0
@@ -16,7 +19,7 @@ again:
 
 	// write(wakeUps, &one, 8)
 	MOVW ·wakeUps(SB), R0
-	MOVD $·one(SB), R1
+	MOVD $one<>(SB), R1
 	MOVD $8, R2
 	MOVD $64, R8
 	SVC
