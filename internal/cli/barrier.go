@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/poolrun/poolrun/gate"
-	"github.com/poolrun/poolrun/supervisor"
 )
 
 type barrierCommand struct {
@@ -21,11 +20,10 @@ func (c *barrierCommand) Run() error {
 	if err != nil {
 		return UsageError{err}
 	}
-	signals, err := supervisor.Catch()
+	ctx, stop, err := interruptible(c.Timeout)
 	if err != nil {
 		return err
 	}
-	ctx, stop := signals.Context(c.Timeout.after(time.Now()))
 	defer stop()
 	err = cause(ctx, barrier.Wait(ctx))
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/poolrun/poolrun/pool"
-	"github.com/poolrun/poolrun/supervisor"
 )
 
 type destroyCommand struct {
@@ -45,11 +44,10 @@ func (c *destroyCommand) orRemove(err error) error {
 }
 
 func (c *destroyCommand) drain(p *pool.Pool) error {
-	signals, err := supervisor.Catch()
+	ctx, stop, err := interruptible(c.Timeout)
 	if err != nil {
 		return err
 	}
-	ctx, stop := signals.Context(c.Timeout.after(time.Now()))
 	defer stop()
 	err = cause(ctx, p.Drain(ctx))
 	if errors.Is(err, context.DeadlineExceeded) {

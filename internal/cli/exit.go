@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -117,13 +116,4 @@ func hint(err error) string {
 		return "wait for it with --drain, or remove it all the same with --force"
 	}
 	return ""
-}
-
-// cause is the error behind a context that has ended: an interruption by a
-// signal, or that time is up.
-func cause(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return context.Cause(ctx)
-	}
-	return err
 }

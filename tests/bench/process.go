@@ -94,23 +94,11 @@ func await(condition func() bool) {
 
 // gatherPool is gather for poolrun: the holder is cat.
 func (b *bench) gatherPool(name string, n int, command ...string) (*crowd, error) {
-	p, err := pool.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer p.Close()
-	status := func() pool.Status {
-		s, err := p.Status()
-		if err != nil {
-			panic(err)
-		}
-		return s
-	}
 	// A command's pid is noted when it runs.
-	isHeld := func() bool { s := status(); return len(s.Holders) == 1 && s.Holders[0].CommandPID != 0 }
+	isHeld := func() bool { s := statusOf(name); return len(s.Holders) == 1 && s.Holders[0].CommandPID != 0 }
 	return gather([]string{b.poolrun, "--pool", name, "--", "cat"},
 		append([]string{b.poolrun, "--pool", name, "--"}, command...), n,
-		isHeld, func() int { return len(status().Waiters) })
+		isHeld, func() int { return len(statusOf(name).Waiters) })
 }
 
 // gatherFlock is gather for flock(1).
@@ -174,7 +162,7 @@ func pss(pid int) float64 {
 	return 0
 }
 
-func (b *bench) inLine(name string) int {
+func statusOf(name string) pool.Status {
 	p, err := pool.Open(name)
 	if err != nil {
 		panic(err)
@@ -184,5 +172,5 @@ func (b *bench) inLine(name string) int {
 	if err != nil {
 		panic(err)
 	}
-	return len(s.Waiters)
+	return s
 }

@@ -28,7 +28,7 @@ func (b *bench) reclaim() error {
 		if c, err = b.gatherPool(name, 0); err != nil {
 			return err
 		}
-		took, err = kill(c, []string{b.poolrun, "--pool", name, "--", "echo"}, func() bool { return b.inLine(name) == 1 })
+		took, err = kill(c, []string{b.poolrun, "--pool", name, "--", "echo"}, func() bool { return len(statusOf(name).Waiters) == 1 })
 		if err != nil {
 			return err
 		}
