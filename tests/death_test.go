@@ -200,7 +200,10 @@ func TestAStuckLedgerLockHangsNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	inTime := mustStart(t, poolrun(t, "--pool", name, "--timeout", "50ms", "true"))
-	interrupted := mustStart(t, poolrun(t, "--pool", name, "true"))
+	interrupted := []*exec.Cmd{
+		mustStart(t, poolrun(t, "--pool", name, "true")),
+		mustStart(t, poolrun(t, "--pool", name, "--nonblock", "true")),
+	}
 	looking := mustStart(t, poolrun(t, "status", name))
 	tell("end")
 
@@ -208,11 +211,13 @@ func TestAStuckLedgerLockHangsNobody(t *testing.T) {
 	if code := shellCode(inTime); code != 75 {
 		t.Errorf("with a timeout: %d", code)
 	}
-	eventually(t, "signals caught", func() bool { return caughtMask(t, interrupted.Process.Pid)&(1<<(syscall.SIGTERM-1)) != 0 })
-	interrupted.Process.Signal(syscall.SIGTERM)
-	interrupted.Wait()
-	if code := shellCode(interrupted); code != 143 {
-		t.Errorf("interrupted: %d", code)
+	for _, cmd := range interrupted {
+		eventually(t, "SIGTSTP caught, the last", func() bool { return caughtMask(t, cmd.Process.Pid)&(1<<(syscall.SIGTSTP-1)) != 0 })
+		cmd.Process.Signal(syscall.SIGTERM)
+		cmd.Wait()
+		if code := shellCode(cmd); code != 143 {
+			t.Errorf("%q interrupted: %d", cmd.Args, code)
+		}
 	}
 	looking.Wait()
 	if code := shellCode(looking); code != 2 {
