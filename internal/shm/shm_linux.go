@@ -153,11 +153,13 @@ func mapObject(fd int, size int64, access Access) (*Object, error) {
 // View lays a T over the object's first bytes. T must consist of fixed-width
 // fields only and be no larger than the object.
 func View[T any](o *Object) *T {
-	var t T
-	if unsafe.Sizeof(t) > uintptr(len(o.data)) {
+	// Not by way of a variable of type T: one too large for the stack is made, and
+	// cleared, on the heap.
+	view := (*T)(unsafe.Pointer(&o.data[0]))
+	if unsafe.Sizeof(*view) > uintptr(len(o.data)) {
 		panic("shm: view larger than the object")
 	}
-	return (*T)(unsafe.Pointer(&o.data[0]))
+	return view
 }
 
 // Reopen opens the same file again, through /proc, so that it is the same one
