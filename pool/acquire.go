@@ -219,7 +219,7 @@ func (p *Pool) recruit(req request) (ref, error) {
 	rec.pidNamespace.Store(p.self.namespace)
 	rec.uid.Store(p.self.uid)
 	rec.commandPID.Store(0)
-	rec.commandStart.Store(0)
+	rec.commandSeen.Store(0)
 	rec.since.Store(time.Now().UnixNano())
 	rec.acquired.Store(0)
 	rec.commandLength.Store(uint32(copy(rec.command[:], req.command)))

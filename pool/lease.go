@@ -55,12 +55,8 @@ func (l *Lease) Guard() (fd int, err error) {
 func (l *Lease) Started(pid int) (err error) {
 	defer l.pool.explain(&err)
 	defer shm.CatchFault(&err, shm.PanicOnFault())
-	stat, err := readStat(statPath(int32(pid)))
-	if err != nil {
-		return l.pool.fail(ErrRefused, err)
-	}
 	rec := l.pool.ledger.at(l.r)
-	rec.commandStart.Store(stat.start)
+	rec.commandSeen.Store(now())
 	rec.commandPID.Store(int32(pid))
 	return nil
 }

@@ -16,7 +16,7 @@ const (
 
 const (
 	ledgerMagic   = 0x6e75726c6f6f70 // "poolrun", read as a little-endian number
-	ledgerVersion = 1
+	ledgerVersion = 2
 )
 
 // A ledger is the shared memory of a pool. Every field is of fixed width; the
@@ -85,7 +85,7 @@ type participant struct {
 	pidNamespace atomic.Uint64 // inode of the namespace in which pid and commandPID count
 	commandPID   atomic.Int32  // 0 until the command runs
 	uid          atomic.Uint32
-	commandStart atomic.Uint64 // the command's start time, proc_pid_stat(5)
+	commandSeen  atomic.Uint64 // a moment at which commandPID was the command: see now
 	since        atomic.Int64  // when it came, nanoseconds since 1970
 	acquired     atomic.Int64  // when it got its slots
 

@@ -27,7 +27,7 @@ func whoAmI() (identity, error) {
 // A procStat is what poolrun needs of /proc/PID/stat, proc_pid_stat(5).
 type procStat struct {
 	state byte   // field 3
-	start uint64 // field 22, in clock ticks since boot: with the pid, it names a process for good
+	start uint64 // field 22, in clock ticks since boot
 }
 
 // readStat reads a stat file of /proc; errors.Is(err, ENOENT) where there is no
@@ -61,10 +61,19 @@ func readShort(path string) ([]byte, error) {
 
 func statPath(pid int32) string { return "/proc/" + strconv.Itoa(int(pid)) + "/stat" }
 
-// isRunning reports whether the process with this pid and start time is still
-// there. A zombie is not: it holds nothing. A process that cannot be looked at
-// (hidepid, proc(5)) counts as there, for too few commands beat too many.
-func isRunning(pid int32, start uint64) bool {
+// now is a moment as readStat tells it: in clock ticks since boot.
+func now() uint64 {
+	const tick = 1e9 / 100 // USER_HZ is 100 on all of Go's architectures
+	var ts unix.Timespec
+	unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) // of start_boottime in fs/proc/array.c
+	return uint64(ts.Nano()) / tick
+}
+
+// isRunning reports whether the process that had this pid at a moment is still
+// there: one that has it now and has started since is another. A zombie is not
+// there: it holds nothing. A process that cannot be looked at (hidepid, proc(5))
+// counts as there, for too few commands beat too many.
+func isRunning(pid int32, seen uint64) bool {
 	if unix.Kill(int(pid), 0) == unix.ESRCH {
 		return false
 	}
@@ -72,7 +81,7 @@ func isRunning(pid int32, start uint64) bool {
 	if err != nil {
 		return unix.Kill(int(pid), 0) != unix.ESRCH
 	}
-	return stat.start == start && stat.state != 'Z' && stat.state != 'X'
+	return stat.start <= seen && stat.state != 'Z' && stat.state != 'X'
 }
 
 // isRunnable reports whether a thread of the process is running or about to.

@@ -18,7 +18,7 @@ func (p *Pool) commandRuns(r ref) bool {
 	rec := p.ledger.at(r)
 	pid := rec.commandPID.Load()
 	return rec.state.Load() == held && pid > 0 &&
-		rec.pidNamespace.Load() == p.self.namespace && isRunning(pid, rec.commandStart.Load())
+		rec.pidNamespace.Load() == p.self.namespace && isRunning(pid, rec.commandSeen.Load())
 }
 
 // reapHolders takes the slots of the dead back. It reports whether there are
