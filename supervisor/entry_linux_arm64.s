@@ -1,5 +1,9 @@
 #include "textflag.h"
 
+DATA oneProcessor<>+0(SB)/8, $"GOMAXPRO"
+DATA oneProcessor<>+8(SB)/8, $"CS=1\x00\x00\x00\x00"
+GLOBL oneProcessor<>(SB), RODATA|NOPTR, $16
+
 // poolrun_entry: see entry_linux_amd64.s.
 TEXT poolrun_entry(SB), NOSPLIT|NOFRAME, $0
 	SUB $32, RSP
@@ -44,5 +48,32 @@ nextDescriptor:
 	BGE  descriptor
 	MOVD R21, ·closedAtEntry(SB)
 
+	MOVD $30, R0
+	MOVD $167, R8
+	SVC
+	MOVD R0, ·slackAtEntry(SB)
+	MOVD $29, R0
+	MOVD $4000000, R1
+	MOVD $167, R8
+	SVC
+
 	ADD $32, RSP
-	B   _rt0_arm64_linux(SB)
+
+	MOVD 0(RSP), R4
+	ADD  $2, R4
+	ADD  R4<<3, RSP, R5
+	MOVD R5, ·environAtEntry(SB)
+	SUB  $16, RSP
+	MOVD RSP, R6
+
+word:
+	MOVD 16(R6), R7
+	MOVD R7, 0(R6)
+	ADD  $8, R6
+	SUBS $1, R4
+	BNE  word
+	MOVD $oneProcessor<>(SB), R7
+	MOVD R7, 0(R6)
+	MOVD R7, 8(R6)
+
+	B _rt0_arm64_linux(SB)

@@ -91,11 +91,13 @@ func start(c Command) (pid int, err error) {
 		}
 	}
 	attr := &syscall.ProcAttr{Env: c.Env, Files: standardFiles()}
-	pid, err = syscall.ForkExec(c.Path, c.Args, attr)
-	if errors.Is(err, syscall.ENOEXEC) { // a script without #!, as in execvp(3)
-		args := append([]string{shell, c.Path}, c.Args[1:]...)
-		pid, err = syscall.ForkExec(shell, args, attr)
-	}
+	withOwnSlack(func() {
+		pid, err = syscall.ForkExec(c.Path, c.Args, attr)
+		if errors.Is(err, syscall.ENOEXEC) { // a script without #!, as in execvp(3)
+			args := append([]string{shell, c.Path}, c.Args[1:]...)
+			pid, err = syscall.ForkExec(shell, args, attr)
+		}
+	})
 	return pid, err
 }
 

@@ -1,6 +1,8 @@
 package tests
 
 import (
+	"bufio"
+	"fmt"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -95,6 +97,32 @@ func TestExitCodesAreDocumented(t *testing.T) {
 				t.Errorf("%s has no row %q", page.path, row)
 			}
 		}
+	}
+}
+
+// What the entry point asks of the Go runtime, it gets.
+func TestPoolrunUsesOneProcessorAndALazyMonitor(t *testing.T) {
+	name := newPool(t, 1)
+	cmd := poolrun(t, "--pool", name, "--", "sleep", "1000")
+	cmd.Env = append(cmd.Env, "GODEBUG=schedtrace=1")
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustStart(t, cmd)
+	if line, err := bufio.NewReader(stderr).ReadString('\n'); err != nil || !strings.Contains(line, " gomaxprocs=1 ") {
+		t.Errorf("%q %v", line, err)
+	}
+	waitStatus(t, name, "a command", func(s status) bool { return s.InUse == 1 && s.Holders[0].CommandPID != 0 })
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", cmd.Process.Pid))
+	lazy := 0
+	for _, task := range tasks {
+		if strings.TrimSpace(readFile(t, "/proc/"+filepath.Base(task)+"/timerslack_ns")) == "4000000" {
+			lazy++
+		}
+	}
+	if lazy == 0 {
+		t.Errorf("none of %d threads has a slack of 4 ms", len(tasks))
 	}
 }
 

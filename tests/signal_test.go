@@ -3,6 +3,8 @@ package tests
 import (
 	"bufio"
 	"fmt"
+	"io"
+	"os"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -137,7 +139,7 @@ func TestTheCommandInheritsWhatItWouldWithoutPoolrun(t *testing.T) {
 	name := newPool(t, 1)
 	look := `
 		grep -E "^(Sig(Ign|Blk)|Umask)" /proc/self/status
-		ulimit -a; pwd; nice
+		ulimit -a; pwd; nice; cat /proc/self/timerslack_ns
 		descriptors
 		env | grep -v -e ^POOLRUN_ -e ^_= | sort`
 	for what, before := range map[string]string{
@@ -145,6 +147,7 @@ func TestTheCommandInheritsWhatItWouldWithoutPoolrun(t *testing.T) {
 		"ignored":                     `trap "" HUP INT QUIT TERM USR1 USR2 PIPE ALRM WINCH TSTP;`,
 		"descriptors 3 to 9":          "exec 3</dev/zero 4>/dev/null 5</etc/passwd 6<&3 7<&3 8<&5 9<&5;",
 		"no stdin":                    "exec <&-;",
+		"settings of the Go runtime":  "export GOMAXPROCS=7 GOGC=50;",
 		"no stderr":                   "exec 2>&-;",
 		"limits, umask and niceness":  "ulimit -n 100; ulimit -c 0; umask 027; cd /usr; exec nice -n 3 ",
 		"a limit of ten descriptors":  "ulimit -n 20;",
@@ -155,6 +158,30 @@ func TestTheCommandInheritsWhatItWouldWithoutPoolrun(t *testing.T) {
 		if with != without {
 			t.Errorf("%s:\n%s", what, difference(with, without))
 		}
+	}
+}
+
+// Go's own environment lacks what a C program sees: the second of two variables of
+// one name, and it has what the entry point put there.
+func TestTheEnvironmentPassesToTheLetter(t *testing.T) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	env := []string{"A=1", "A=2", "=", "no equals sign", "GOMAXPROCS=3", "", "B="}
+	process, err := os.StartProcess(binaries.poolrun,
+		[]string{"poolrun", "--pool", newPool(t, 1), "cat", "/proc/self/environ"},
+		&os.ProcAttr{Env: env, Files: []*os.File{nil, write, os.Stderr}})
+	write.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, _ := io.ReadAll(read)
+	process.Wait()
+	got, _, _ := strings.Cut(string(out), "POOLRUN_")
+	if want := strings.Join(env, "\x00") + "\x00"; got != want {
+		t.Errorf("%q instead of %q", got, want)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -48,7 +47,7 @@ func (c *runCommand) Run() error {
 	if err != nil {
 		return err
 	}
-	command := supervisor.Command{Path: path, Args: c.Command, Env: os.Environ()}
+	command := supervisor.Command{Path: path, Args: c.Command, Env: supervisor.Environ()}
 	if hold, slots, items := heldByAncestor(p); slots != nil {
 		c.talk("this is inside %s already: no slot of its own is needed", p.Name())
 		command.Env = describe(command.Env, hold, slots, items)
