@@ -27,7 +27,7 @@ type turn struct {
 const (
 	heartbeat = time.Second
 	// With more than maxBeats in line each one's heart beats slower.
-	maxBeats = 20 // a second, in all
+	maxBeats = 10 // a second, in all
 	// How often the first looks for dead holders whose end raises no event.
 	scanInterval = 100 * time.Millisecond
 	// How long a cancelled waiter tries to get the ledger lock to leave in form.
@@ -122,10 +122,13 @@ func (t *turn) look(ctx context.Context, lease *Lease) (v view, err error) {
 			return p.fail(ErrTooHeavy, p.weightError(weight))
 		}
 		p.setAside(t.r, 0)
-		if err := p.reapFirst(); err != nil {
-			return err
-		}
 		first := p.first()
+		if first != t.r { // who looks is not dead
+			if err := p.reapFirst(); err != nil {
+				return err
+			}
+			first = p.first()
+		}
 		if first != t.r {
 			v.word, v.beat = rec.word.Load(), t.beat()
 			t.suspectOf(first, &v)

@@ -31,11 +31,14 @@ func TryLock(fd int) (locked bool, err error) {
 // ctx is done. Then, and after any other error, it calls failed, as soon as nothing
 // waits for the lock any more; a lock that comes too late is given back at once.
 func Lock(ctx context.Context, fd int, failed func()) error {
-	if locked, err := TryLock(fd); locked || err != nil {
-		if err != nil {
-			failed()
+	for range yields {
+		if locked, err := TryLock(fd); locked || err != nil {
+			if err != nil {
+				failed()
+			}
+			return err
 		}
-		return err
+		unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 	}
 	got := make(chan error, 1)
 	go func() { got <- retry(func() error { return unix.Flock(fd, unix.LOCK_EX) }) }()
@@ -55,6 +58,10 @@ func Lock(ctx context.Context, fd int, failed func()) error {
 		return ctx.Err()
 	}
 }
+
+// Who holds the lock for microseconds needs no more than to run. To wait for it in a
+// thread of its own, which ctx cannot end, costs more than that.
+const yields = 50
 
 // Unlock gives it back.
 func Unlock(fd int) { unix.RawSyscall(unix.SYS_FLOCK, uintptr(fd), unix.LOCK_UN, 0) }
