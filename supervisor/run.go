@@ -27,6 +27,9 @@ type Command struct {
 // has ended. An error means that there was no command: Interrupted where a signal
 // came before it, fs.ErrNotExist or whatever else execve(2) says.
 //
+// The calling goroutine has to be wired to its thread (runtime.LockOSThread, or an
+// init function), since a child inherits what is a thread's own.
+//
 // When the command stops at a terminal's Ctrl-Z (SIGTSTP), the caller stops too,
 // so that its own parent, a shell, sees it stopped.
 func (s *Signals) Run(c Command) (Status, error) {
@@ -91,13 +94,12 @@ func start(c Command) (pid int, err error) {
 		}
 	}
 	attr := &syscall.ProcAttr{Env: c.Env, Files: standardFiles()}
-	withOwnSlack(func() {
-		pid, err = syscall.ForkExec(c.Path, c.Args, attr)
-		if errors.Is(err, syscall.ENOEXEC) { // a script without #!, as in execvp(3)
-			args := append([]string{shell, c.Path}, c.Args[1:]...)
-			pid, err = syscall.ForkExec(shell, args, attr)
-		}
-	})
+	restoreSlack()
+	pid, err = syscall.ForkExec(c.Path, c.Args, attr)
+	if errors.Is(err, syscall.ENOEXEC) { // a script without #!, as in execvp(3)
+		args := append([]string{shell, c.Path}, c.Args[1:]...)
+		pid, err = syscall.ForkExec(shell, args, attr)
+	}
 	return pid, err
 }
 

@@ -82,7 +82,7 @@ func interruption() error {
 // not come about costs nothing.
 func (s *Signals) Context(deadline time.Time) (ctx context.Context, stop func()) {
 	parent, cancel := context.WithCancelCause(context.Background())
-	l := &listener{Context: parent, cancel: cancel, deadline: deadline, quit: make(chan struct{}), ended: make(chan struct{})}
+	l := &listener{Context: parent, cancel: cancel, deadline: deadline, stopped: make(chan struct{})}
 	return l, sync.OnceFunc(l.stop)
 }
 
@@ -93,14 +93,17 @@ type listener struct {
 	deadline time.Time
 	listens  sync.Once
 	timer    *time.Timer
-	quit     chan struct{} // closed by stop
-	ended    chan struct{} // closed when listen has ended
+
+	mutex   sync.Mutex
+	stopped chan struct{} // closed by stop, under the mutex: from then on no signal is taken
 }
 
 func (l *listener) Deadline() (time.Time, bool) { return l.deadline, !l.deadline.IsZero() }
 
 func (l *listener) Err() error {
-	if l.Context.Err() == nil {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	if l.Context.Err() == nil && !l.isStopped() {
 		if err := interruption(); err != nil {
 			l.cancel(err)
 		} else if !l.deadline.IsZero() && !time.Now().Before(l.deadline) {
@@ -124,18 +127,12 @@ func (l *listener) Done() <-chan struct{} {
 }
 
 func (l *listener) listen() {
-	defer close(l.ended)
-	for {
-		select {
-		case <-l.quit:
-			return
-		default:
-		}
+	for !l.isStopped() {
 		l.Err()
 		var interrupted Interrupted
 		if errors.As(context.Cause(l.Context), &interrupted) {
 			select {
-			case <-l.quit:
+			case <-l.stopped:
 			case <-time.After(patience):
 				if deadly.has(interrupted.Signal) {
 					Die(interrupted.Signal)
@@ -145,10 +142,24 @@ func (l *listener) listen() {
 		}
 		sleep()
 	}
+	wake() // whoever sleeps now: the last wake-up may have been for that one
 }
 
+func (l *listener) isStopped() bool {
+	select {
+	case <-l.stopped:
+		return true
+	default:
+		return false
+	}
+}
+
+// stop does not wait for listen to end, which would take two switches between
+// threads, at a moment at which a command can start.
 func (l *listener) stop() {
-	close(l.quit)
+	l.mutex.Lock()
+	close(l.stopped)
+	l.mutex.Unlock()
 	began := true
 	l.listens.Do(func() { began = false })
 	if began {
@@ -156,7 +167,6 @@ func (l *listener) stop() {
 			l.timer.Stop()
 		}
 		wake()
-		<-l.ended
 	}
 	l.cancel(nil)
 }

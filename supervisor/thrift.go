@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"os"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,13 +36,10 @@ func Environ() []string {
 	return env
 }
 
-// withOwnSlack calls f on a thread with the timer slack that this process inherited:
+// restoreSlack gives the calling thread the timer slack that this process inherited:
 // a child gets that of the thread that forks.
-func withOwnSlack(f func()) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+func restoreSlack() {
 	if slackAtEntry != 0 {
 		unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(slackAtEntry), 0, 0, 0)
 	}
-	f()
 }

@@ -5,6 +5,7 @@ package parser
 import (
 	"io"
 	"os"
+	"runtime"
 	"slices"
 
 	"github.com/alecthomas/kong"
@@ -19,6 +20,7 @@ A pool has a fixed number of slots. poolrun takes one, or waits in line for one;
 // command, or the wait for it, was ended by a signal, it ends this process by the
 // same signal.
 func Main(args []string) int {
+	runtime.LockOSThread() // as it is in an init function, where an ordinary run takes place
 	var commands cli.CommandLine
 	helped := false
 	chosen, err := parse(args, &commands, func(int) { helped = true })
