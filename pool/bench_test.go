@@ -2,11 +2,9 @@ package pool
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"github.com/poolrun/poolrun/internal/shm"
 )
 
 // An acquire and a release that nobody hinders, with so many others holding
@@ -43,27 +41,18 @@ func acquireAndRelease(b *testing.B, p *Pool) {
 	}
 }
 
-// What the kernel asks for a lock and its release, of which an acquire needs one
-// of each kind, and a release too.
+// What the kernel asks for the locks of one acquire and one release: the ledger lock
+// for each, and the claim.
 func BenchmarkKernelLocks(b *testing.B) {
-	file, err := os.Create(filepath.Join(b.TempDir(), "lock"))
-	if err != nil {
-		b.Fatal(err)
+	p := newTestPool(b, Config{Size: 1})
+	fd := p.object.FD
+	b.ReportAllocs()
+	for b.Loop() {
+		shm.TryLock(fd)
+		shm.SetLock(fd, shm.Exclusive, claimByte(1))
+		shm.Unlock(fd)
+		shm.TryLock(fd)
+		shm.SetLock(fd, shm.Unlocked, claimByte(1))
+		shm.Unlock(fd)
 	}
-	defer file.Close()
-	fd := int(file.Fd())
-	b.Run("flock", func(b *testing.B) {
-		for b.Loop() {
-			unix.Flock(fd, unix.LOCK_EX)
-			unix.Flock(fd, unix.LOCK_UN)
-		}
-	})
-	b.Run("byte", func(b *testing.B) {
-		lock := unix.Flock_t{Type: unix.F_WRLCK, Len: 1}
-		unlock := unix.Flock_t{Type: unix.F_UNLCK, Len: 1}
-		for b.Loop() {
-			unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, &lock)
-			unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, &unlock)
-		}
-	})
 }

@@ -12,7 +12,7 @@ func (b *bench) handOver() error {
 	}
 	file := b.lockFile()
 	var own, flock []float64
-	for range b.rounds(20, 3) {
+	for range b.rounds(10) {
 		c, err := gatherFlock(file, line, "true")
 		if err != nil {
 			return err

@@ -22,7 +22,7 @@ func (b *bench) library() error {
 	}
 	var names []string
 	times, allocs := map[string][]float64{}, map[string][]float64{}
-	for range b.rounds(10, 1) {
+	for range b.rounds(10) {
 		out, err := exec.Command(binary, "-test.run", "^$", "-test.bench", ".", "-test.benchtime", "2000x").Output()
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)

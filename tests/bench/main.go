@@ -9,12 +9,14 @@ package main
 import (
 	"flag"
 	"fmt"
+	"iter"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"regexp"
 	"syscall"
+	"time"
 )
 
 // A bench is what all sections share.
@@ -113,8 +115,23 @@ func (b *bench) lockFile() string {
 	return file.Name()
 }
 
-// rounds is how often to repeat.
-func (b *bench) rounds(full, quick int) int {
+// rounds repeats what it is ranged over with: so often, and where the bench is to
+// be quick, for so long at most, but once in any case.
+func (b *bench) rounds(n int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		began := time.Now()
+		for i := range n {
+			if b.quick && i > 0 && time.Since(began) > quickly || !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+const quickly = 2 * time.Second
+
+// scale is how much to do in a round.
+func (b *bench) scale(full, quick int) int {
 	if b.quick {
 		return quick
 	}

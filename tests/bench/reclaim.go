@@ -15,7 +15,7 @@ func (b *bench) reclaim() error {
 	}
 	file := b.lockFile()
 	var own, flock []float64
-	for range b.rounds(200, 20) {
+	for range b.rounds(200) {
 		c, err := gatherFlock(file, 0)
 		if err != nil {
 			return err

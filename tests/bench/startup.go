@@ -35,7 +35,7 @@ func (b *bench) startUp() error {
 		{"context switches", "", func(u usage) float64 { return float64(u.switches) }, nil},
 	}
 	runs := make([][]usage, len(variants))
-	for range b.rounds(1000, 200) {
+	for range b.rounds(1000) {
 		for i, v := range variants {
 			u, err := run(v.argv...)
 			if err != nil {
@@ -82,7 +82,7 @@ func (b *bench) startUpOfSem(poolrun []string) error {
 	}
 	os.Setenv("PARALLEL_HOME", b.dir)
 	var sem, own []float64
-	for range b.rounds(30, 7) {
+	for range b.rounds(30) {
 		u, err := run("sem", "--fg", "--id", "bench", "-j1", "true")
 		if err != nil {
 			return err

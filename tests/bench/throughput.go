@@ -10,7 +10,7 @@ import (
 // sizes, and behind the other tools where they can do the same. flock -s has no
 // limit, but does all that flock does for a command, and lets 8 at once.
 func (b *bench) throughput() error {
-	commands := b.rounds(2000, 300)
+	commands := b.scale(2000, 150)
 	type variant struct {
 		name string
 		argv []string
@@ -29,7 +29,7 @@ func (b *bench) throughput() error {
 		variants = append(variants, variant{fmt.Sprintf("poolrun, a pool of %d", size), []string{b.poolrun, "--pool", name, "--", "true"}})
 	}
 	rates := make([][]float64, len(variants))
-	for range b.rounds(10, 2) {
+	for range b.rounds(5) {
 		for i, v := range variants {
 			rate, err := xargs(commands, v.argv)
 			if err != nil {
@@ -57,13 +57,13 @@ func (b *bench) throughputOfSem(poolrun []string) error {
 		return nil // startUp has said so
 	}
 	var sem, own []float64
-	for range b.rounds(5, 1) {
-		rate, err := xargs(40, []string{"sem", "--fg", "--id", "bench", "-j8", "true"})
+	for range b.rounds(5) {
+		rate, err := xargs(b.scale(40, 10), []string{"sem", "--fg", "--id", "bench", "-j8", "true"})
 		if err != nil {
 			return err
 		}
 		sem = append(sem, rate)
-		if rate, err = xargs(400, poolrun); err != nil {
+		if rate, err = xargs(b.scale(400, 100), poolrun); err != nil {
 			return err
 		}
 		own = append(own, rate)

@@ -8,9 +8,9 @@ import (
 // waiting measures what it costs to wait, in memory and time, and whether it
 // takes longer to join a long line than an empty one.
 func (b *bench) waiting() error {
-	for _, n := range []int{100, 1000} {
+	for _, n := range []int{100, b.scale(1000, 300)} {
 		var goals [3]*goal
-		if n == 1000 {
+		if n > 100 {
 			goals = [3]*goal{atMost(1.2), atMost(1), atMost(2)}
 		}
 		name, err := b.pool(1)
@@ -59,7 +59,7 @@ func (b *bench) cpuOf(c *crowd) float64 {
 		return total
 	}
 	before, began := sum(), time.Now()
-	time.Sleep(time.Duration(b.rounds(10, 3)) * time.Second)
+	time.Sleep(time.Duration(b.scale(10, 3)) * time.Second)
 	return float64(sum()-before) / float64(time.Since(began)) * 100
 }
 
@@ -75,7 +75,7 @@ func (b *bench) join(there string) (alone, behind []float64, err error) {
 		return nil, nil, err
 	}
 	defer c.disperse()
-	for range b.rounds(200, 50) {
+	for range b.rounds(200) {
 		for _, v := range []struct {
 			pool string
 			list *[]float64
