@@ -20,7 +20,7 @@ import (
 // nothing of this is so.
 var (
 	environAtEntry *[1 << 28]*byte // ends with a nil
-	slackAtEntry   uint64          // nanoseconds
+	slackAtEntry   int64           // nanoseconds
 )
 
 // Environ is the environment as this process inherited it, to the letter: with what
@@ -39,7 +39,7 @@ func Environ() []string {
 // restoreSlack gives the calling thread the timer slack that this process inherited:
 // a child gets that of the thread that forks.
 func restoreSlack() {
-	if slackAtEntry != 0 {
+	if slackAtEntry > 0 {
 		unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(slackAtEntry), 0, 0, 0)
 	}
 }
