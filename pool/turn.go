@@ -13,7 +13,9 @@ import (
 // on the word in their own record and are woken when they become first.
 //
 // A wake-up can get lost with a process that dies between being told and telling
-// on. So nobody sleeps for longer than a heartbeat without having a look.
+// on. So nobody sleeps for longer than a heartbeat without having a look. The
+// second in line looks once a second, and is told of its place by a first that
+// has to wait; the hearts of all others beat slower, the longer the line is.
 type turn struct {
 	p       *Pool
 	r       ref
@@ -21,13 +23,13 @@ type turn struct {
 	came    time.Time
 	first   time.Time // since when it is first in line, zero where it is not
 	watch   *watch
+	deputy  uint64 // ticket of the second in line whom it has told so
 	suspect suspect
 }
 
 const (
 	heartbeat = time.Second
-	// With more than maxBeats in line each one's heart beats slower.
-	maxBeats = 10 // a second, in all
+	maxBeats  = 5 // a second, of all but the second in line
 	// How often the first looks for dead holders whose end raises no event.
 	scanInterval = 100 * time.Millisecond
 	// How long a cancelled waiter tries to get the ledger lock to leave in form.
@@ -56,7 +58,7 @@ func (t *turn) wait(ctx context.Context, lease *Lease) error {
 		case view.served:
 			return nil
 		case view.first:
-			t.p.gate.Sleep(ctx, view.value, t.guardGate(view.silent))
+			t.p.gate.Sleep(ctx, view.value, t.guardGate(view))
 		default:
 			t.leaveGate()
 			t.p.sleepOnWord(ctx, t.r, view.word, view.beat)
@@ -66,7 +68,7 @@ func (t *turn) wait(ctx context.Context, lease *Lease) error {
 
 // guardGate is what the first in line does before it sleeps at the gate: it sees to
 // it that the deaths of holders are noticed, and says how long it may sleep.
-func (t *turn) guardGate(silent bool) time.Duration {
+func (t *turn) guardGate(v view) time.Duration {
 	if t.first.IsZero() {
 		t.first = time.Now()
 	}
@@ -76,7 +78,11 @@ func (t *turn) guardGate(silent bool) time.Duration {
 		}
 		t.watch = t.p.startWatch()
 	}
-	if t.watch == nil || silent {
+	if v.deputy != t.deputy {
+		t.deputy = v.deputy
+		t.p.poke(v.next)
+	}
+	if t.watch == nil || v.silent {
 		return scanInterval
 	}
 	return heartbeat
@@ -96,9 +102,11 @@ func (t *turn) leaveGate() {
 type view struct {
 	served bool // its turn has come, it has its slots
 
-	first  bool // it is first in line, and
-	value  int  // the gate has only this, and
-	silent bool // there are holders whose end raises no event
+	first  bool   // it is first in line, and
+	value  int    // the gate has only this, and
+	silent bool   // there are holders whose end raises no event
+	next   ref    // the second in line, 0 for none, and
+	deputy uint64 // its ticket
 
 	word uint32        // the futex word of its record
 	beat time.Duration // how long it may sleep on it
@@ -130,11 +138,14 @@ func (t *turn) look(ctx context.Context, lease *Lease) (v view, err error) {
 			first = p.first()
 		}
 		if first != t.r {
-			v.word, v.beat = rec.word.Load(), t.beat()
+			v.word, v.beat = rec.word.Load(), t.beat(first)
 			t.suspectOf(first, &v)
 			return nil
 		}
-		v.first = true
+		v.first, v.next = true, rec.next.Load()
+		if second := l.at(v.next); second != nil {
+			v.deputy = second.ticket.Load()
+		}
 		if !p.fits(weight) {
 			if v.silent, err = p.reapHolders(); err != nil {
 				return err
@@ -155,8 +166,12 @@ func (t *turn) look(ctx context.Context, lease *Lease) (v view, err error) {
 	return v, err
 }
 
-func (t *turn) beat() time.Duration {
-	return max(heartbeat, time.Duration(t.p.ledger.waiting.Load())*time.Second/maxBeats)
+func (t *turn) beat(first ref) time.Duration {
+	l := t.p.ledger
+	if l.must(first).next.Load() == t.r {
+		return heartbeat
+	}
+	return max(heartbeat, time.Duration(l.waiting.Load())*time.Second/maxBeats)
 }
 
 // suspectOf keeps an eye on the first in line. If the gate is open to it and it

@@ -135,6 +135,39 @@ func TestTheDeathOfTheFirstInLineDoesNotHoldUpTheOthers(t *testing.T) {
 	wantEmpty(t, name)
 }
 
+// Those far back in a long line look after it rarely, and may come to its head
+// before they look again. So the second in line is told that it is the second.
+func TestTheDeathOfTheFirstInWhatWasALongLineDoesNotHoldUpTheOthers(t *testing.T) {
+	name := newPool(t, 1)
+	file := filepath.Join(t.TempDir(), "order")
+	release := holdSlot(t, name)
+	const n = 100
+	line := lineUp(t, name, file, n, noFlags)
+	for i, cmd := range line[:n-3] {
+		cmd.Process.Signal(syscall.SIGTERM)
+		cmd.Wait()
+		waitStatus(t, name, "one less in line", func(s status) bool { return s.Waiting == n-1-i })
+	}
+	// Its own next look may be 20 s away.
+	began := time.Now()
+	first, second := line[n-3], line[n-2:n-1]
+	for asleep := switches(t, second)[0]; switches(t, second)[0] == asleep; {
+		time.Sleep(time.Millisecond) // until it has been told, and sleeps again
+	}
+	kill(t, first.Process.Pid)
+	first.Wait()
+	release()
+	for _, cmd := range line[n-2:] {
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+	if took := time.Since(began); took > 8*time.Second {
+		t.Errorf("the others waited for %v", took)
+	}
+	wantEmpty(t, name)
+}
+
 // A daemon that the command leaves behind holds nothing when the command has
 // ended in an ordinary way.
 func TestADaemonThatOutlivesTheCommandHoldsNothing(t *testing.T) {

@@ -126,7 +126,7 @@ func TestAThousandWaitersAreServedInOrderAndSleepMeanwhile(t *testing.T) {
 	if s := statusOf(t, name); s.Waiting != n || s.Waiters[n-1].PID != line[n-1].Process.Pid {
 		t.Fatalf("%d in line", s.Waiting)
 	}
-	// However many wait, they have 10 heartbeats a second in all: so few of
+	// However many wait, they have some 6 heartbeats a second in all: so few of
 	// them wake at all in a few seconds.
 	before := switches(t, line)
 	time.Sleep(3 * time.Second)
@@ -136,7 +136,7 @@ func TestAThousandWaitersAreServedInOrderAndSleepMeanwhile(t *testing.T) {
 			woke++
 		}
 	}
-	if woke > n/5 {
+	if woke > n/10 {
 		t.Errorf("%d of %d waiters woke in 3 seconds", woke, n)
 	}
 	release()
