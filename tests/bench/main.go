@@ -128,7 +128,7 @@ func (b *bench) rounds(n int) iter.Seq[int] {
 	}
 }
 
-const quickly = 2 * time.Second
+const quickly = time.Second
 
 // scale is how much to do in a round.
 func (b *bench) scale(full, quick int) int {

@@ -10,7 +10,7 @@ import (
 // sizes, and behind the other tools where they can do the same. flock -s has no
 // limit, but does all that flock does for a command, and lets 8 at once.
 func (b *bench) throughput() error {
-	commands := b.scale(2000, 150)
+	commands := b.scale(2000, 100)
 	type variant struct {
 		name string
 		argv []string

@@ -8,7 +8,7 @@ import (
 // waiting measures what it costs to wait, in memory and time, and whether it
 // takes longer to join a long line than an empty one.
 func (b *bench) waiting() error {
-	for _, n := range []int{100, b.scale(1000, 300)} {
+	for _, n := range []int{100, b.scale(1000, 200)} {
 		var goals [3]*goal
 		if n > 100 {
 			goals = [3]*goal{atMost(1.2), atMost(1), atMost(2)}
@@ -59,7 +59,7 @@ func (b *bench) cpuOf(c *crowd) float64 {
 		return total
 	}
 	before, began := sum(), time.Now()
-	time.Sleep(time.Duration(b.scale(10, 3)) * time.Second)
+	time.Sleep(time.Duration(b.scale(10, 2)) * time.Second)
 	return float64(sum()-before) / float64(time.Since(began)) * 100
 }
 
