@@ -23,7 +23,7 @@ type turn struct {
 	came    time.Time
 	first   time.Time // since when it is first in line, zero where it is not
 	watch   *watch
-	deputy  uint64 // ticket of the second in line whom it has told so
+	told    uint64 // ticket of the second in line whom it has told so
 	suspect suspect
 }
 
@@ -58,7 +58,7 @@ func (t *turn) wait(ctx context.Context, lease *Lease) error {
 		case view.served:
 			return nil
 		case view.first:
-			t.p.gate.Sleep(ctx, view.value, t.guardGate(view))
+			t.p.gate.Sleep(ctx, view.value, t.guardGate(view.silent))
 		default:
 			t.leaveGate()
 			t.p.sleepOnWord(ctx, t.r, view.word, view.beat)
@@ -68,7 +68,7 @@ func (t *turn) wait(ctx context.Context, lease *Lease) error {
 
 // guardGate is what the first in line does before it sleeps at the gate: it sees to
 // it that the deaths of holders are noticed, and says how long it may sleep.
-func (t *turn) guardGate(v view) time.Duration {
+func (t *turn) guardGate(silent bool) time.Duration {
 	if t.first.IsZero() {
 		t.first = time.Now()
 	}
@@ -78,11 +78,7 @@ func (t *turn) guardGate(v view) time.Duration {
 		}
 		t.watch = t.p.startWatch()
 	}
-	if v.deputy != t.deputy {
-		t.deputy = v.deputy
-		t.p.poke(v.next)
-	}
-	if t.watch == nil || v.silent {
+	if t.watch == nil || silent {
 		return scanInterval
 	}
 	return heartbeat
@@ -102,11 +98,9 @@ func (t *turn) leaveGate() {
 type view struct {
 	served bool // its turn has come, it has its slots
 
-	first  bool   // it is first in line, and
-	value  int    // the gate has only this, and
-	silent bool   // there are holders whose end raises no event
-	next   ref    // the second in line, 0 for none, and
-	deputy uint64 // its ticket
+	first  bool // it is first in line, and
+	value  int  // the gate has only this, and
+	silent bool // there are holders whose end raises no event
 
 	word uint32        // the futex word of its record
 	beat time.Duration // how long it may sleep on it
@@ -142,10 +136,8 @@ func (t *turn) look(ctx context.Context, lease *Lease) (v view, err error) {
 			t.suspectOf(first, &v)
 			return nil
 		}
-		v.first, v.next = true, rec.next.Load()
-		if second := l.at(v.next); second != nil {
-			v.deputy = second.ticket.Load()
-		}
+		v.first = true
+		t.tellSecond(rec.next.Load())
 		if !p.fits(weight) {
 			if v.silent, err = p.reapHolders(); err != nil {
 				return err
@@ -166,6 +158,20 @@ func (t *turn) look(ctx context.Context, lease *Lease) (v view, err error) {
 	return v, err
 }
 
+// tellSecond makes the second in line look, once, and so find its place, if this
+// first has stood at the gate for a while.
+func (t *turn) tellSecond(second ref) {
+	rec := t.p.ledger.at(second)
+	if rec == nil || t.first.IsZero() || time.Since(t.first) < watchAfter {
+		return
+	}
+	if ticket := rec.ticket.Load(); ticket != t.told {
+		t.told = ticket
+		t.p.poke(second)
+	}
+}
+
+// beat is how long one that is not first sleeps without a look.
 func (t *turn) beat(first ref) time.Duration {
 	l := t.p.ledger
 	if l.must(first).next.Load() == t.r {
