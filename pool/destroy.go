@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/poolrun/poolrun/gate"
+	"github.com/poolrun/poolrun/internal/names"
 	"github.com/poolrun/poolrun/internal/shm"
 )
 
@@ -103,7 +104,7 @@ func (p *Pool) end() error {
 	}
 	// /dev/shm is sticky: a pool must not be marked by one who cannot unlink it.
 	if uid := os.Geteuid(); uid != 0 && uid != int(p.object.UID) {
-		return p.fail(ErrRefused, fmt.Errorf("only its owner can remove it: %s", shm.UserName(p.object.UID)))
+		return p.fail(ErrRefused, fmt.Errorf("only its owner can remove it: %s", names.User(p.object.UID)))
 	}
 	l.life.Store(destroyed)
 	step("marked as destroyed")

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/poolrun/poolrun/internal/names"
 	"github.com/poolrun/poolrun/internal/shm"
 )
 
@@ -38,6 +39,7 @@ type Holder struct {
 	Orphaned   bool   // PID is gone, its command lives on
 	Acquired   time.Time
 	Command    string
+	uid        uint32
 }
 
 // A Waiter stands in line.
@@ -48,6 +50,7 @@ type Waiter struct {
 	Priority int
 	Since    time.Time
 	Command  string
+	uid      uint32
 }
 
 // Counters count what has happened since the pool was made.
@@ -72,6 +75,7 @@ type Bucket struct {
 // Status takes a status of the pool, after taking the slots of the dead back; a
 // pool that was opened read-only shows them as they stand in the ledger.
 func (p *Pool) Status() (s Status, err error) {
+	defer func() { s.nameUsers() }() // after the lock: a directory of users may be slow
 	look := func() (err error) {
 		s, err = p.status()
 		return err
@@ -90,6 +94,15 @@ func (p *Pool) Status() (s Status, err error) {
 		return look()
 	})
 	return s, err
+}
+
+func (s *Status) nameUsers() {
+	for i := range s.Holders {
+		s.Holders[i].User = names.User(s.Holders[i].uid)
+	}
+	for i := range s.Waiters {
+		s.Waiters[i].User = names.User(s.Waiters[i].uid)
+	}
 }
 
 func (p *Pool) lockedReadOnly(look func() error) (err error) {
@@ -141,7 +154,7 @@ func (p *Pool) status() (s Status, err error) {
 	for r := range l.line {
 		rec := l.at(r)
 		s.Waiters = append(s.Waiters, Waiter{
-			PID: int(rec.pid.Load()), User: shm.UserName(rec.uid.Load()), Weight: int(rec.weight.Load()),
+			PID: int(rec.pid.Load()), uid: rec.uid.Load(), Weight: int(rec.weight.Load()),
 			Priority: int(rec.priority.Load()), Since: time.Unix(0, rec.since.Load()),
 			Command: rec.commandText(),
 		})
@@ -155,7 +168,7 @@ func (p *Pool) holder(r ref) (Holder, error) {
 	slots := p.ledger.slotsOf(r)
 	return Holder{
 		Slots: slots, Items: p.ledger.itemsOf(slots), PID: int(rec.pid.Load()), CommandPID: int(rec.commandPID.Load()),
-		User: shm.UserName(rec.uid.Load()), Orphaned: !claimed, Acquired: time.Unix(0, rec.acquired.Load()),
+		uid: rec.uid.Load(), Orphaned: !claimed, Acquired: time.Unix(0, rec.acquired.Load()),
 		Command: rec.commandText(),
 	}, err
 }
@@ -181,14 +194,14 @@ func Names() ([]string, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	var names []string
+	var list []string
 	for _, entry := range entries {
 		if base, ok := strings.CutPrefix(entry.Name(), ledgerPrefix); ok {
 			if name, err := CheckName(base); err == nil {
-				names = append(names, name)
+				list = append(list, name)
 			}
 		}
 	}
-	slices.Sort(names)
-	return names, nil
+	slices.Sort(list)
+	return list, nil
 }

@@ -72,6 +72,40 @@ func TestAPoolOfAStrangerIsRefused(t *testing.T) {
 	mustRun(t, "destroy", "--force", name)
 }
 
+// asUser makes a run one of a user and groups that nobody else has, with util-linux's
+// setpriv(1) and whatever is to run it in turn.
+func asUser(t testing.TB, uid, gid int, how []string, args ...string) *exec.Cmd {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can be somebody else")
+	}
+	how = append([]string{"--reuid", itoa(uid), "--regid", itoa(uid), "--groups", itoa(gid)}, how...)
+	return command(t, "setpriv", append(append(how, binaries.poolrun), args...)...)
+}
+
+// In a user namespace the overflow uid stands for the caller and for strangers alike.
+func TestInAUserNamespaceNobodyIsTrusted(t *testing.T) {
+	const me, stranger, group = 39001, 39002, 39003
+	unmapped := []string{"unshare", "--user"}
+	asRoot := []string{"unshare", "--user", "--map-root-user"}
+	if err := asUser(t, me, me, unmapped, "version").Run(); err != nil {
+		t.Skip("no user namespace to be had: ", err)
+	}
+	theirs, shared, mine := freeName(t), freeName(t), freeName(t)
+	wantSaid(t, asUser(t, stranger, stranger, nil, "init", theirs, "--size", "1", "--mode", "0666"), 0, "")
+	wantSaid(t, asUser(t, stranger, group, nil, "init", shared, "--size", "1", "--mode", "0660", "--group", itoa(group)), 0, "")
+	wantSaid(t, asUser(t, me, me, nil, "init", mine, "--size", "1"), 0, "")
+	const unknown = "belongs to a user unknown in this user namespace"
+	for _, how := range [][]string{unmapped, asRoot} {
+		wantSaid(t, asUser(t, me, group, how, "--pool", theirs, "-n", "true"), 2, unknown)
+		wantSaid(t, asUser(t, me, group, how, "--pool", shared, "-n", "true"), 2, unknown)
+	}
+	// What cannot be told from a stranger's is not trusted either.
+	wantSaid(t, asUser(t, me, me, unmapped, "--pool", mine, "-n", "true"), 2, unknown)
+	wantSaid(t, asUser(t, me, me, asRoot, "--pool", mine, "-n", "true"), 0, "")
+	wantSaid(t, asUser(t, me, group, nil, "--pool", shared, "-n", "true"), 0, "")
+}
+
 // What the command inherits does not let it write to the ledger.
 func TestTheGuardIsReadOnly(t *testing.T) {
 	name := newPool(t, 1)

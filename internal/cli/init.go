@@ -2,11 +2,9 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
-	"os/user"
-	"strconv"
 
+	"github.com/poolrun/poolrun/internal/names"
 	"github.com/poolrun/poolrun/pool"
 )
 
@@ -25,7 +23,7 @@ func (c *initCommand) Run() error {
 	}
 	config := pool.Config{Size: int(c.Size), Mode: fs.FileMode(c.Mode), Items: c.Item}
 	if c.Group != "" {
-		gid, err := groupID(c.Group)
+		gid, err := names.Group(c.Group)
 		if err != nil {
 			return UsageError{err}
 		}
@@ -36,15 +34,4 @@ func (c *initCommand) Run() error {
 		return nil
 	}
 	return err
-}
-
-func groupID(name string) (int, error) {
-	if group, err := user.LookupGroup(name); err == nil {
-		return strconv.Atoi(group.Gid)
-	}
-	gid, err := strconv.ParseUint(name, 10, 31)
-	if err != nil {
-		return 0, fmt.Errorf("no group %q", name)
-	}
-	return int(gid), nil
 }

@@ -108,7 +108,7 @@ func Open(file string, size int64, access Access) (*Object, error) {
 	}
 	refused := Refused{File: file, Reason: wrongType(&st)}
 	if refused.Reason == "" && access == ReadWrite && !trusted(&st) {
-		refused.Reason = "belongs to " + UserName(st.Uid) + ", who is neither you nor root, and is not shared through a group of yours"
+		refused.Reason = "belongs to " + owner(st.Uid) + ", who is neither you nor root, and is not shared through a group of yours"
 	}
 	if refused.Reason == "" && st.Size != size {
 		refused.Reason = fmt.Sprintf("has %d bytes instead of %d", st.Size, size)

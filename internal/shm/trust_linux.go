@@ -2,10 +2,12 @@ package shm
 
 import (
 	"os"
-	"os/user"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 
+	"github.com/poolrun/poolrun/internal/names"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,14 +28,62 @@ func wrongType(st *unix.Stat_t) string {
 // of fs.protected_regular, proc_sys_fs(5)), or if it is shared through a group
 // of the caller and closed to everybody else.
 func trusted(st *unix.Stat_t) bool {
-	if st.Uid == 0 || int(st.Uid) == os.Geteuid() {
+	if st.Uid == 0 || int(st.Uid) == os.Geteuid() && !isNobody(userMap(), st.Uid) {
 		return true
 	}
 	if st.Mode&0o020 == 0 || st.Mode&0o007 != 0 {
 		return false
 	}
 	groups, _ := os.Getgroups()
-	return int(st.Gid) == os.Getegid() || slices.Contains(groups, int(st.Gid))
+	isMember := int(st.Gid) == os.Getegid() || slices.Contains(groups, int(st.Gid))
+	return isMember && !isNobody(groupMap(), st.Gid)
+}
+
+// In a user namespace the overflow ID stands for every user (or group) that has no
+// number there, user_namespaces(7): two files, or a file and a process, that have it
+// need not belong to the same user. Only where all numbers are mapped it is a number
+// like any other. An idMap says which it is.
+type idMap struct {
+	complete bool
+	overflow uint32
+}
+
+func isNobody(m idMap, id uint32) bool { return !m.complete && id == m.overflow }
+
+var (
+	userMap  = sync.OnceValue(func() idMap { return readIDMap("/proc/self/uid_map", "/proc/sys/kernel/overflowuid") })
+	groupMap = sync.OnceValue(func() idMap { return readIDMap("/proc/self/gid_map", "/proc/sys/kernel/overflowgid") })
+)
+
+// readIDMap takes the kernel's default for the overflow ID where it cannot be read,
+// and a map that cannot be read as one that is not complete.
+func readIDMap(path, overflow string) idMap {
+	m := idMap{overflow: 65534} // DEFAULT_OVERFLOWUID
+	first, _, _ := strings.Cut(firstBytes(path), "\n")
+	if fields := strings.Fields(first); len(fields) == 3 {
+		m.complete = fields[0] == "0" && fields[2] == "4294967295"
+	}
+	if m.complete {
+		return m
+	}
+	if n, err := strconv.ParseUint(strings.TrimSpace(firstBytes(overflow)), 10, 32); err == nil {
+		m.overflow = uint32(n)
+	}
+	return m
+}
+
+// firstBytes returns how a file of /proc begins, nothing if it cannot be read. The
+// run of an ordinary user comes here, so it takes three system calls, and not the
+// poller that package os would set up for the file.
+func firstBytes(path string) string {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return ""
+	}
+	defer unix.Close(fd)
+	var buffer [64]byte
+	n, _ := unix.Read(fd, buffer[:])
+	return string(buffer[:max(n, 0)])
 }
 
 func ownedBy(file string) string {
@@ -41,14 +91,13 @@ func ownedBy(file string) string {
 	if unix.Lstat(Path(file), &st) != nil {
 		return ""
 	}
-	return ", it belongs to " + UserName(st.Uid)
+	return ", it belongs to " + owner(st.Uid)
 }
 
-// UserName is the user's name, or the number where there is no name.
-func UserName(uid uint32) string {
-	id := strconv.FormatUint(uint64(uid), 10)
-	if u, err := user.LookupId(id); err == nil {
-		return u.Username
+// owner names the owner of an object in an error message.
+func owner(uid uint32) string {
+	if isNobody(userMap(), uid) {
+		return "a user unknown in this user namespace"
 	}
-	return "uid " + id
+	return names.User(uid)
 }

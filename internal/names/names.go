@@ -1,0 +1,111 @@
+// Package names knows the names of users and groups.
+//
+// poolrun is a static program without glibc's name service switch, nsswitch.conf(5).
+// It reads /etc/passwd and /etc/group itself, and asks getent(1) for what these do
+// not know: the users and groups of LDAP, SSSD or Active Directory.
+package names
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"os/user"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// User is the user's name, or the number if the user has no name. It can take as
+// long as getent(1) may, so it must not be called under a lock.
+func User(uid uint32) string {
+	id := strconv.FormatUint(uint64(uid), 10)
+	if u, err := user.LookupId(id); err == nil {
+		return u.Username
+	}
+	if entry := ask("passwd", id); len(entry) > idField && entry[idField] == id {
+		return entry[nameField]
+	}
+	return "uid " + id
+}
+
+// Group is the number of a group that is given by its name or, as in chgrp(1), by
+// its number.
+func Group(name string) (gid int, err error) {
+	if group, err := user.LookupGroup(name); err == nil {
+		return strconv.Atoi(group.Gid)
+	}
+	id := name
+	if _, err := parseID(name); err != nil {
+		// The entry may spell the name differently: a directory can ignore case.
+		if entry := ask("group", name); len(entry) > idField {
+			id = entry[idField]
+		}
+	}
+	if gid, err = parseID(id); err != nil {
+		return 0, fmt.Errorf("no group %q", name)
+	}
+	return gid, nil
+}
+
+// 2^32-1 means "no change" to chown(2), and is no number of a group.
+func parseID(text string) (int, error) {
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err == nil && n == 1<<32-1 {
+		err = strconv.ErrRange
+	}
+	return int(n), err
+}
+
+// The fields of an entry that passwd(5) and group(5) have in common.
+const (
+	nameField = 0
+	idField   = 2
+)
+
+// patience is how long getent may take. A directory that does not answer costs a
+// process that time once, not once for each name.
+const patience = 2 * time.Second
+
+var answers struct {
+	sync.Mutex
+	entries map[[2]string][]string
+	silent  bool // getent has been given up
+}
+
+// ask returns the fields of a database's entry for a key, nil if there is none. It
+// asks for each key once.
+func ask(database, key string) []string {
+	answers.Lock()
+	defer answers.Unlock()
+	question := [2]string{database, key}
+	entry, asked := answers.entries[question]
+	if asked || answers.silent {
+		return entry
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	entry = getent(ctx, database, key)
+	answers.silent = ctx.Err() != nil
+	if answers.entries == nil {
+		answers.entries = map[[2]string][]string{}
+	}
+	answers.entries[question] = entry
+	return entry
+}
+
+// getent runs getent(1). Only what it prints counts: its exit status is lost where
+// SIGCHLD is ignored, wait(2).
+func getent(ctx context.Context, database, key string) []string {
+	if key == "" || strings.HasPrefix(key, "-") || strings.ContainsAny(key, ":\n\x00") {
+		return nil // no name, and a getent that is a shell script may not know "--"
+	}
+	cmd := exec.CommandContext(ctx, "getent", database, key)
+	cmd.WaitDelay = patience // what it leaves behind may hold the pipe
+	out, _ := cmd.Output()
+	line, _, _ := strings.Cut(string(out), "\n")
+	if line == "" {
+		return nil
+	}
+	return strings.Split(line, ":")
+}
