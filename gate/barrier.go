@@ -26,13 +26,17 @@ const MaxParties = 4096
 //
 // Nothing is to be set up. The first who arrives makes the semaphores, the last
 // who leaves removes them. If all are killed, they stay until the next use.
+//
+// The names may be taken by somebody else's semaphores. So a barrier tags its own,
+// fails where it finds others, and removes none but those that it has open.
 type Barrier struct {
 	name    string
 	parties int
 }
 
 // NewBarrier returns a barrier; ErrInvalid for a name or a number of parties that
-// no barrier can have. All parties have to give the same number.
+// no barrier can have. All parties have to give the same number: Wait fails for one
+// that gives another than those who wait already.
 func NewBarrier(name string, parties int) (*Barrier, error) {
 	if parties < 1 || parties > MaxParties {
 		return nil, fmt.Errorf("%w number of parties %d: want 1 to %d", ErrInvalid, parties, MaxParties)
@@ -119,37 +123,75 @@ func (b *Barrier) enter(ctx context.Context) (*party, error) {
 	for {
 		arrival, err := openOrCreate(b.arrival())
 		if err != nil {
-			return nil, err
+			return nil, b.unusable(err)
 		}
 		p := &party{barrier: b, arrival: arrival}
 		if err := p.lock(ctx); err != nil {
 			return nil, err
 		}
-		if !arrival.object.HasName() { // the last one has left in this moment
+		if !IsNamed(b.arrival(), arrival.Inode()) { // the last one has left in this moment
 			p.unlock()
 			arrival.Close()
 			continue
 		}
-		if p.release, err = openOrCreate(b.release()); err != nil {
-			p.unlock()
-			arrival.Close()
-			return nil, err
+		if p.release, err = openOrCreate(b.release()); err == nil {
+			err = p.agree()
+		}
+		if err != nil {
+			return nil, errors.Join(b.unusable(err), p.leave())
 		}
 		return p, nil
 	}
 }
 
+func (b *Barrier) unusable(why error) error {
+	return fmt.Errorf("cannot use barrier %s: %w", b.name, why)
+}
+
+// openOrCreate opens one of a barrier's semaphores, or makes it. It refuses one that
+// was made for anything else.
 func openOrCreate(name string) (*Sem, error) {
 	for {
 		s, err := Open(name)
-		if !errors.Is(err, fs.ErrNotExist) {
-			return s, err
+		if err == nil {
+			if err := s.mustBeBarriers(name); err != nil {
+				s.Close()
+				return nil, err
+			}
+			return s, nil
 		}
-		s, err = Create(name, 0, 0o600)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		s, err = create(name, 0, 0o600, tagBarrier)
 		if !errors.Is(err, fs.ErrExist) {
 			return s, err
 		}
 	}
+}
+
+func (s *Sem) mustBeBarriers(name string) error {
+	tag, err := s.Tag()
+	if err == nil && tag != tagBarrier {
+		err = fmt.Errorf("semaphore %s belongs to %s", name, tag)
+	}
+	return err
+}
+
+// agree sees to it that all parties of a generation give the same number: the first
+// one writes it down. Whether somebody waits only the locks can tell.
+func (p *party) agree() error {
+	others, err := shm.IsLocked(p.arrival.object.FD, seatByte(p.generation(), 0), MaxParties)
+	if err != nil {
+		return err
+	}
+	parties := &p.arrival.sem.parties
+	if !others {
+		parties.Store(uint32(p.barrier.parties))
+	} else if n := int(parties.Load()); n != p.barrier.parties {
+		return fmt.Errorf("those who wait there expect %d parties, not %d", n, p.barrier.parties)
+	}
+	return nil
 }
 
 func (p *party) lock(ctx context.Context) error {
@@ -198,12 +240,15 @@ func (p *party) leave() error {
 	if occupied || err != nil {
 		return err
 	}
-	for _, name := range []string{p.barrier.release(), p.barrier.arrival()} {
-		if err := Unlink(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	return errors.Join(unlinkOwn(p.barrier.release(), p.release), unlinkOwn(p.barrier.arrival(), p.arrival))
+}
+
+// unlinkOwn removes a name that leads to this semaphore, if there is one.
+func unlinkOwn(name string, s *Sem) error {
+	if s == nil || !IsNamed(name, s.Inode()) {
+		return nil
 	}
-	return nil
+	return Unlink(name)
 }
 
 func (p *party) close() {

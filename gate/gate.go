@@ -38,7 +38,13 @@ var (
 type layout struct {
 	data   atomic.Uint64
 	shared atomic.Uint32 // FUTEX_PRIVATE_FLAG: glibc's name for "not private"
-	_      [20]byte
+	_      [4]byte
+
+	// Where glibc's structure ends, sem_t has 16 bytes left. sem_open(3) makes them
+	// zero, and nothing in glibc looks at them.
+	tag     atomic.Uint64 // a Tag
+	parties atomic.Uint32 // of a barrier
+	_       [4]byte
 }
 
 const (
@@ -61,11 +67,18 @@ type Sem struct {
 // complete or not at all. errors.Is(err, fs.ErrExist) where the name is taken;
 // nothing is changed after any failure.
 func Create(name string, value int, mode fs.FileMode) (*Sem, error) {
-	s, err := Prepare(value, mode, -1)
+	return create(name, value, mode, TagNone)
+}
+
+func create(name string, value int, mode fs.FileMode, tag Tag) (*Sem, error) {
+	s, err := Prepare(value, mode, -1, -1)
 	if err != nil {
 		return nil, fmt.Errorf("cannot create semaphore %s: %w", name, err)
 	}
-	if err := s.Link(name); err != nil {
+	if err = s.SetTag(tag); err == nil {
+		err = s.Link(name)
+	}
+	if err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -73,12 +86,13 @@ func Create(name string, value int, mode fs.FileMode) (*Sem, error) {
 }
 
 // Prepare makes a semaphore that has no name yet and vanishes with the process
-// that made it. It belongs to group gid (-1: the caller's).
-func Prepare(value int, mode fs.FileMode, gid int) (*Sem, error) {
+// that made it. It is given to user uid and group gid as by chown(2): -1 is the
+// caller's own.
+func Prepare(value int, mode fs.FileMode, uid, gid int) (*Sem, error) {
 	if value < 0 || value > MaxValue {
 		return nil, fmt.Errorf("%w value %d", ErrInvalid, value)
 	}
-	object, err := shm.Anonymous(objectSize, mode, gid)
+	object, err := shm.Anonymous(objectSize, mode, shm.Owner{UID: uid, GID: gid})
 	if err != nil {
 		return nil, err
 	}
@@ -159,8 +173,14 @@ func (s *Sem) Inode() uint64 { return s.object.Inode }
 // IsOnlyUser reports whether no other process has the semaphore open.
 func (s *Sem) IsOnlyUser() bool { return s.object.IsOnlyUser() }
 
+// MayUnlink reports whether this process may remove the semaphore's name.
+func (s *Sem) MayUnlink() bool { return s.object.MayUnlink() }
+
 // Mode is the semaphore's permission bits.
 func (s *Sem) Mode() fs.FileMode { return s.object.Mode }
+
+// Owner is the semaphore's user and group.
+func (s *Sem) Owner() (uid, gid int) { return s.object.Owner.UID, s.object.Owner.GID }
 
 // Value is what sem_getvalue(3) says: the number of Waits that would return at
 // once. It may be another by the time the caller looks at it.

@@ -45,6 +45,10 @@ func TestLayoutIsGlibcs(t *testing.T) {
 	if unsafe.Sizeof(l) != 32 || unsafe.Offsetof(l.shared) != 8 {
 		t.Errorf("%d bytes, shared at %d", unsafe.Sizeof(l), unsafe.Offsetof(l.shared))
 	}
+	// Not glibc's any more: sizeof(struct new_sem) is 16.
+	if unsafe.Offsetof(l.tag) != 16 || unsafe.Offsetof(l.parties) != 24 {
+		t.Errorf("tag at %d, parties at %d", unsafe.Offsetof(l.tag), unsafe.Offsetof(l.parties))
+	}
 }
 
 func TestCreateIsExclusiveAndItsModeExact(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 type Config struct {
 	Size  int         // slots: 1 to MaxSlots; 0 for as many as there are items
 	Mode  fs.FileMode // permission bits of both files, exactly; 0 for 0600
-	Group int         // gid of both files; 0 or less for the caller's
+	Group *int        // gid of both files; nil for the caller's
 	Items []string    // what each slot stands for: none, or one for each slot
 }
 
@@ -37,6 +38,8 @@ func (c Config) check() (Config, error) {
 		return invalid(fmt.Sprintf("mode %#o", c.Mode), "only permission bits count")
 	case c.Mode&0o600 != 0o600:
 		return invalid(fmt.Sprintf("mode %#o", c.Mode), "the owner must be able to read and write")
+	case c.Group != nil && (*c.Group < 0 || *c.Group >= math.MaxUint32):
+		return invalid(fmt.Sprintf("group %d", *c.Group), "a group's number is 0 to 4294967294")
 	case len(c.Items) != 0 && len(c.Items) != c.Size:
 		return invalid("items", fmt.Sprintf("there are %d for %d slots", len(c.Items), c.Size))
 	}
@@ -57,6 +60,16 @@ func (c Config) check() (Config, error) {
 // is left, since neither file has a name; after it, the lock is free and the
 // state says forming, and whoever opens the pool next removes it.
 func Create(name string, config Config) error {
+	owner := shm.Caller
+	if config.Group != nil {
+		owner.GID = *config.Group
+	}
+	return create(name, config, owner, nil)
+}
+
+// create makes the pool's ledger and, unless one is left of an earlier pool, its
+// semaphore.
+func create(name string, config Config, owner shm.Owner, left *gate.Sem) error {
 	name, err := CheckName(name)
 	if err != nil {
 		return err
@@ -64,11 +77,7 @@ func Create(name string, config Config) error {
 	if config, err = config.check(); err != nil {
 		return err
 	}
-	group := config.Group
-	if group <= 0 {
-		group = -1
-	}
-	object, err := shm.Anonymous(ledgerSize, config.Mode, group)
+	object, err := shm.Anonymous(ledgerSize, config.Mode, owner)
 	if err != nil {
 		return fail(name, ErrRefused, fmt.Errorf("cannot make its ledger in %s: %w", shm.Dir, err))
 	}
@@ -82,11 +91,13 @@ func Create(name string, config Config) error {
 	}
 	defer p.unlock()
 
-	sem, err := prepareGate(config.Size, config.Mode, group)
-	if err != nil {
-		return fail(name, ErrRefused, err)
+	sem := left
+	if sem == nil {
+		if sem, err = prepareGate(config.Size, config.Mode, owner); err != nil {
+			return fail(name, ErrRefused, err)
+		}
+		defer sem.Close()
 	}
-	defer sem.Close()
 	p.ledger.format(config, sem.Inode())
 
 	step("nothing linked")
@@ -110,12 +121,14 @@ func Create(name string, config Config) error {
 		}
 	}
 	step("ledger linked")
-	if err := sem.Link(name); err != nil {
-		shm.Unlink(ledgerFile(name))
-		if errors.Is(err, fs.ErrExist) {
-			err = fmt.Errorf("a semaphore of that name exists, and belongs to no pool: %s", shm.Path("sem."+name[1:]))
+	if left == nil {
+		if err := sem.Link(name); err != nil {
+			shm.Unlink(ledgerFile(name))
+			if errors.Is(err, fs.ErrExist) {
+				err = fmt.Errorf("a semaphore of that name exists, and belongs to no pool: %s", shm.Path("sem."+name[1:]))
+			}
+			return fail(name, ErrRefused, err)
 		}
-		return fail(name, ErrRefused, err)
 	}
 	step("semaphore linked")
 	p.ledger.life.Store(alive)
@@ -123,13 +136,14 @@ func Create(name string, config Config) error {
 	return nil
 }
 
-// prepareGate makes a semaphore with the standing sleeper, and without a name.
-func prepareGate(value int, mode fs.FileMode, group int) (*gate.Sem, error) {
-	sem, err := gate.Prepare(value, mode, group)
+// prepareGate makes a semaphore with the pool's tag and the standing sleeper, and
+// without a name.
+func prepareGate(value int, mode fs.FileMode, owner shm.Owner) (*gate.Sem, error) {
+	sem, err := gate.Prepare(value, mode, owner.UID, owner.GID)
 	if err != nil {
 		return nil, err
 	}
-	if err := sem.CountSleeper(); err != nil {
+	if err := errors.Join(sem.SetTag(gate.TagPool), sem.CountSleeper()); err != nil {
 		sem.Close()
 		return nil, err
 	}

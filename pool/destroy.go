@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"github.com/poolrun/poolrun/gate"
-	"github.com/poolrun/poolrun/internal/names"
+	"github.com/poolrun/poolrun/internal/futex"
 	"github.com/poolrun/poolrun/internal/shm"
 )
 
@@ -16,6 +15,9 @@ import (
 // somebody holds a slot or waits for one; ErrRefused where the caller is neither
 // the pool's owner nor root.
 func (p *Pool) Destroy() error {
+	if err := p.mayRemove(); err != nil {
+		return err
+	}
 	return p.promptly(func() error {
 		if err := p.reapAll(); err != nil {
 			return err
@@ -28,16 +30,50 @@ func (p *Pool) Destroy() error {
 }
 
 // ForceDestroy removes a pool whoever uses it. Who holds a slot is not disturbed;
-// who waits for one gets ErrDestroyed.
+// who waits for one gets ErrDestroyed. It does so even if a process that is stopped
+// has the ledger lock, and if the pool is damaged.
 func (p *Pool) ForceDestroy() error {
-	return p.promptly(p.end)
+	if err := p.mayRemove(); err != nil {
+		return err
+	}
+	err := p.lockedWithin(lockWithin, p.end)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = p.withoutLock(p.end)
+	}
+	if errors.Is(err, ErrDamaged) {
+		return Remove(p.name)
+	}
+	return err
+}
+
+func (p *Pool) withoutLock(change func() error) (err error) {
+	defer p.explain(&err)
+	defer shm.CatchFault(&err, shm.PanicOnFault())
+	if err := p.ledger.check(); err != nil {
+		return err
+	}
+	return change()
+}
+
+// mayRemove is asked before a pool is marked as destroyed or drained: whoever cannot
+// remove its names must not begin. It is not asked under the lock, since the name of
+// the owner can take time to find.
+func (p *Pool) mayRemove() error {
+	if p.object.MayUnlink() && p.gate.MayUnlink() {
+		return nil
+	}
+	return p.fail(ErrRefused, fmt.Errorf("only its owner can remove it: %s", p.object.OwnerName()))
 }
 
 // Drain admits nobody new, waits until all who hold or wait have come and gone,
 // and destroys the pool. It returns ctx's error when ctx is done before; then,
 // and also when its process dies, newcomers are admitted again. ErrDraining where
-// another drains the pool already.
+// another drains the pool already, ErrRefused at once where the caller is neither the
+// pool's owner nor root.
 func (p *Pool) Drain(ctx context.Context) error {
+	if err := p.mayRemove(); err != nil {
+		return err
+	}
 	var r ref
 	var ticket uint64
 	err := p.locked(ctx, func() (err error) {
@@ -94,28 +130,41 @@ func (p *Pool) reapAll() error {
 	return err
 }
 
-// end marks the pool as destroyed, wakes all who sleep in it, and removes its
-// names. If the process is killed after the mark, whoever opens the pool next
-// removes what is left of it.
+// end marks the pool as destroyed, removes its names, and wakes all who sleep in it.
+// If the process is killed after the mark, whoever opens the pool next removes what is
+// left of it, and those who sleep find the mark within a heartbeat. If the kernel
+// refuses to remove the first name, the pool is as it was.
+//
+// By force it runs without the ledger lock: the mark is one word, and nothing that
+// the owner of the lock may still do takes it back.
 func (p *Pool) end() error {
 	l := p.ledger
-	if l.life.Load() != alive {
+	if !l.life.CompareAndSwap(alive, destroyed) {
 		return p.fail(ErrNotExist, nil)
 	}
-	// /dev/shm is sticky: a pool must not be marked by one who cannot unlink it.
-	if uid := os.Geteuid(); uid != 0 && uid != int(p.object.UID) {
-		return p.fail(ErrRefused, fmt.Errorf("only its owner can remove it: %s", names.User(p.object.UID)))
-	}
-	l.life.Store(destroyed)
 	step("marked as destroyed")
-	p.wakeAll()
+	err := p.bury()
+	if err != nil && gate.IsNamed(p.name, l.gate.Load()) {
+		l.life.Store(alive)
+		return err
+	}
+	p.tellAll()
 	step("all told")
-	return p.bury()
+	return err
 }
 
-// bury removes the names of a pool that is not alive, under its ledger lock: the
-// ledger's last, since it tells which semaphore is the pool's. A name that leads
-// to something else by now is left alone.
+// tellAll wakes all who sleep in the pool. It goes through the records and follows no
+// link: without the lock the line may be in the middle of a change.
+func (p *Pool) tellAll() {
+	p.gate.Wake(futex.Everybody)
+	for r := ref(1); r <= min(p.ledger.used.Load(), MaxParticipants); r++ {
+		p.poke(r)
+	}
+}
+
+// bury removes the names of a pool that is not alive, under its ledger lock unless by
+// force: the ledger's last, since it tells which semaphore is the pool's. A name that
+// leads to something else by now is left alone.
 func (p *Pool) bury() error {
 	file := ledgerFile(p.name)
 	if !shm.IsNamed(file, p.object.Inode) {
@@ -151,24 +200,45 @@ func (p *Pool) buryUnlessAlive() error {
 }
 
 // Remove removes the files of a pool that cannot be opened, being damaged or
-// another user's, without a look at what is in them. It refuses what is not a
-// regular file.
+// another user's, without a look at what is in the ledger. It refuses what is not a
+// regular file, and leaves a semaphore alone that was not made for a pool.
 func Remove(name string) error {
 	name, err := CheckName(name)
 	if err != nil {
 		return err
 	}
-	found := false
-	for _, file := range []string{ledgerFile(name), "sem." + name[1:]} {
-		switch err := shm.Remove(file); {
-		case err == nil:
-			found = true
-		case !errors.Is(err, fs.ErrNotExist):
-			return fail(name, ErrRefused, err)
+	removed := func(file string) (bool, error) {
+		err := shm.Remove(file)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, fail(name, ErrRefused, err)
 		}
+		return err == nil, nil
+	}
+	found, err := removed(ledgerFile(name))
+	if err != nil {
+		return err
+	}
+	if !isForeign(name) {
+		gateFound, err := removed("sem." + name[1:])
+		if err != nil {
+			return err
+		}
+		found = found || gateFound
 	}
 	if !found {
 		return fail(name, ErrNotExist, nil)
 	}
 	return nil
+}
+
+// isForeign reports whether the name leads to a semaphore that was not made for a
+// pool. What is not a semaphore at all is taken for the remains of a pool's.
+func isForeign(name string) bool {
+	sem, err := gate.OpenReadOnly(name)
+	if err != nil {
+		return false
+	}
+	defer sem.Close()
+	tag, err := sem.Tag()
+	return err == nil && tag != gate.TagPool && sem.IsSound()
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/poolrun/poolrun/gate"
 	"github.com/poolrun/poolrun/internal/shm"
@@ -34,8 +33,9 @@ func (f *Findings) left(format string, args ...any) {
 // living process but the pool's own participants has the semaphore mapped, or by
 // force.
 //
-// An error means that there is nothing to repair: ErrNotExist, ErrRefused, or
-// ErrDamaged where the ledger's header makes no sense.
+// An error means that there is nothing to repair: ErrNotExist, ErrRefused (also where
+// there is only a semaphore that was not made for a pool), or ErrDamaged where the
+// ledger's header makes no sense.
 func Repair(name string, force bool) (f Findings, err error) {
 	name, err = CheckName(name)
 	if err != nil {
@@ -216,7 +216,8 @@ func (f *Findings) balance(p *Pool, force bool) error {
 	return p.perform(resize, 0, nothing, tokens{gate: missing, size: size, debt: debt})
 }
 
-// remakeGate makes a semaphore for a ledger that has lost its own.
+// remakeGate makes a semaphore for a ledger that has lost its own, with the same
+// owner, group and mode.
 func (f *Findings) remakeGate(p *Pool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), lockWithin)
 	defer cancel()
@@ -244,7 +245,7 @@ func (f *Findings) remakeGate(p *Pool) error {
 	if err := p.rebuild(); err != nil {
 		return err
 	}
-	sem, err := prepareGate(int(l.size.Load()), p.object.Mode, p.object.GID)
+	sem, err := prepareGate(int(l.size.Load()), p.object.Mode, p.object.Owner)
 	if err != nil {
 		return p.fail(ErrRefused, err)
 	}
@@ -258,26 +259,28 @@ func (f *Findings) remakeGate(p *Pool) error {
 	return nil
 }
 
-// remakeLedger makes a pool anew of a semaphore that has lost its ledger.
+// remakeLedger makes a ledger for a pool's semaphore that has lost its own, with the
+// same owner, group and mode.
 func (f *Findings) remakeLedger(name string) error {
 	sem, err := gate.Open(name)
 	if err != nil {
 		return fail(name, ErrRefused, err)
 	}
 	defer sem.Close()
-	value, err1 := sem.Value()
-	sleepers, err2 := sem.Sleepers()
+	tag, err1 := sem.Tag()
+	value, err2 := sem.Value()
 	if err := errors.Join(err1, err2); err != nil {
 		return fail(name, ErrDamaged, err)
 	}
-	if value < 1 || value > MaxSlots || sleepers < 1 || !sem.IsOnlyUser() {
-		f.left("its ledger was removed, and the semaphore, of value %d, is in use, or not the pool's", value)
+	if tag != gate.TagPool {
+		return fail(name, ErrRefused, fmt.Errorf("it has no ledger, and the semaphore of that name belongs to %s", tag))
+	}
+	if value < 1 || value > MaxSlots || !sem.IsOnlyUser() {
+		f.left("its ledger was removed, and the semaphore, of value %d, is in use", value)
 		return nil
 	}
-	if err := gate.Unlink(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fail(name, ErrRefused, err)
-	}
-	if err := Create(name, Config{Size: value, Mode: sem.Mode()}); err != nil {
+	uid, gid := sem.Owner()
+	if err := create(name, Config{Size: value, Mode: sem.Mode()}, shm.Owner{UID: uid, GID: gid}, sem); err != nil {
 		return err
 	}
 	f.mended("its ledger was removed: the pool was made again, with the %d slots that were free", value)

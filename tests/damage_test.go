@@ -206,6 +206,47 @@ func TestForcedDestroyTellsTheWaiters(t *testing.T) {
 	wantEmpty(t, name)
 }
 
+// A process that is stopped in a change cannot keep a pool from being removed, nor its
+// waiters from being told.
+func TestForcedDestroyDoesNotNeedTheLock(t *testing.T) {
+	name := newPool(t, 1)
+	release := holdSlot(t, name)
+	file := filepath.Join(t.TempDir(), "order")
+	line := lineUp(t, name, file, 3, noFlags)
+	ledger, err := os.Open(ledgerOf(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ledger.Close()
+	if err := syscall.Flock(int(ledger.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, "destroy", name, "--force")
+	wantNothingLeft(t, name)
+	ledger.Close()
+	for _, cmd := range line {
+		cmd.Wait()
+		if code := shellCode(cmd); code != 2 {
+			t.Errorf("a waiter ended with %d", code)
+		}
+	}
+	release()
+}
+
+// Where a pool's ledger was removed, its name may be another program's by now.
+func TestForcedDestroyLeavesAForeignSemaphoreAlone(t *testing.T) {
+	name := newPool(t, 1)
+	os.Remove(semaphoreOf(name))
+	mustSem(t, "create", name, "3")
+	mustRun(t, "destroy", name, "--force")
+	wantRefused(t, "no pool", "destroy", name, "--force")
+	if value := mustSem(t, "value", name); value != "3" {
+		t.Errorf("value %s", value)
+	}
+	mustSem(t, "unlink", name)
+	wantNothingLeft(t, name)
+}
+
 func TestDrainServesThoseInLineAndAdmitsNobodyNew(t *testing.T) {
 	name := newPool(t, 1)
 	release := holdSlot(t, name)

@@ -4,13 +4,16 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"sort"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -26,6 +29,7 @@ var programs = map[string]func(){
 	"descriptors": descriptors,
 	"churn":       churn,
 	"sit":         sit,
+	"no-tmpfile":  noTmpfile,
 }
 
 // overlap DIR N: is one of those who run at the same time. It leaves its mark in
@@ -167,4 +171,25 @@ func mostSeen(dir string) (ran, most int) {
 		return 0, 0
 	}
 	return len(seen), seen[len(seen)-1]
+}
+
+// no-tmpfile COMMAND [ARG...]: becomes the command, for which openat(2) has no O_TMPFILE,
+// as on a file system that has none.
+func noTmpfile() {
+	const flags = 16 + 2*8 // offset of args[2] in struct seccomp_data, seccomp(2)
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the system call's number
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_OPENAT, Jf: 3},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: flags},
+		{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: unix.O_TMPFILE &^ unix.O_DIRECTORY, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EOPNOTSUPP)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	runtime.LockOSThread()
+	check(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	check(unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0))
+	path, err := exec.LookPath(os.Args[1])
+	check(err)
+	check(syscall.Exec(path, os.Args[1:], os.Environ()))
 }

@@ -151,13 +151,52 @@ func TestRepairMakesARemovedLedgerAgain(t *testing.T) {
 	wantUsable(t, name)
 }
 
+// Only the tag tells a pool's semaphore from another: value and sleepers can be alike.
 func TestRepairLeavesAloneWhatIsNoPool(t *testing.T) {
 	name := freeName(t)
 	wantSaid(t, poolrun(t, "repair", name), 2, "no pool "+name)
-	mustSem(t, "create", name, "2")
-	wantSaid(t, poolrun(t, "repair", name), 2, "not the pool's")
-	if value := mustSem(t, "value", name); value != "2" {
+	mustSem(t, "create", name, "0")
+	waiter := sem(t, "wait", name)
+	next := startLines(t, waiter)
+	next()
+	eventually(t, "a sleeper counted", func() bool { return isInState(waiter.Process.Pid, 'S') })
+	kill(t, waiter.Process.Pid) // it leaves its count behind
+	waiter.Wait()
+	mustSem(t, "post", name)
+	wantSaid(t, poolrun(t, "repair", name), 2, "the semaphore of that name belongs to another program")
+	if value := mustSem(t, "value", name); value != "1" {
 		t.Errorf("value %s", value)
+	}
+
+	barrier := freeName(t)
+	mustStart(t, poolrun(t, "barrier", barrier, "--parties", "2"))
+	wantPresent(t, barrier, 1)
+	wantSaid(t, poolrun(t, "repair", barrier+".arrival"), 2, "belongs to a barrier")
+	mustRun(t, "barrier", barrier, "--parties", "2", "--timeout", "20s")
+}
+
+// Whoever repairs: owner, group and mode stay those of the file that is left.
+func TestRepairKeepsOwnerGroupAndMode(t *testing.T) {
+	const owner, group = 39001, 39003
+	for what, file := range map[string]func(string) string{"semaphore": semaphoreOf, "ledger": ledgerOf} {
+		t.Run(what, func(t *testing.T) {
+			name := freeName(t)
+			wantSaid(t, asUser(t, owner, group, nil, "init", name, "--size", "2", "--mode", "0660", "--group", itoa(group)), 0, "")
+			os.Remove(file(name))
+			// A member cannot give a file away, and must not put its own in the place.
+			wantSaid(t, asUser(t, owner+1, group, nil, "repair", name), 2, "")
+			wantSaid(t, asUser(t, 0, group, nil, "repair", name), 0, "made again")
+			for _, path := range []string{semaphoreOf(name), ledgerOf(name)} {
+				info, err := os.Stat(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if st := info.Sys().(*syscall.Stat_t); st.Uid != owner || st.Gid != group || info.Mode().Perm() != 0o660 {
+					t.Errorf("%s: user %d, group %d, mode %v", path, st.Uid, st.Gid, info.Mode())
+				}
+			}
+			wantSaid(t, asUser(t, owner+1, group, nil, "--pool", name, "-k", "2", "-n", "true"), 0, "")
+		})
 	}
 }
 

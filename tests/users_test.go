@@ -83,6 +83,68 @@ func asUser(t testing.TB, uid, gid int, how []string, args ...string) *exec.Cmd 
 	return command(t, "setpriv", append(append(how, binaries.poolrun), args...)...)
 }
 
+// Group 0 is a group like any other.
+func TestAPoolBelongsToTheGroupThatIsNamed(t *testing.T) {
+	for group, gid := range map[string]uint32{"root": 0, "0": 0, "39004": 39004} {
+		name := freeName(t)
+		wantSaid(t, asUser(t, 0, 39003, []string{"setpriv", "--regid", "39003", "--keep-groups"}, "init", name, "--size", "1", "--mode", "0660", "--group", group), 0, "")
+		for _, path := range []string{semaphoreOf(name), ledgerOf(name)} {
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := info.Sys().(*syscall.Stat_t).Gid; got != gid {
+				t.Errorf("--group %s: %s has group %d", group, path, got)
+			}
+		}
+	}
+}
+
+// A group that only the name service knows, as getent(1) tells it.
+func TestGroupsOfTheNameServiceAreKnown(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a pool to any group")
+	}
+	dir := t.TempDir()
+	script := "#!/bin/sh\n[ \"$1 $2\" = 'group team' ] && echo team:x:39004:\n"
+	if err := os.WriteFile(dir+"/getent", []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	name := freeName(t)
+	mustRun(t, "init", name, "--size", "1", "--mode", "0660", "--group", "team")
+	info, err := os.Stat(ledgerOf(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.Sys().(*syscall.Stat_t).Gid; got != 39004 {
+		t.Errorf("group %d", got)
+	}
+}
+
+// Who cannot remove a pool is refused before anything has changed: with a drain, that
+// is at once and not after the last holder.
+func TestAMemberCannotDestroyAPool(t *testing.T) {
+	const owner, member, group = 39001, 39002, 39003
+	name := freeName(t)
+	wantSaid(t, asUser(t, owner, group, nil, "init", name, "--size", "1", "--mode", "0660", "--group", itoa(group)), 0, "")
+	holder := mustStart(t, asUser(t, owner, group, nil, "--pool", name, "sleep", "1000"))
+	waitStatus(t, name, "the slot held", func(s status) bool { return s.InUse == 1 && s.Holders[0].CommandPID != 0 })
+	for _, how := range [][]string{nil, {"unshare", "--user", "--map-root-user"}} {
+		for _, flags := range [][]string{nil, {"--drain"}, {"--force"}} {
+			// With the pool's group as its own, so that the namespace maps it.
+			how := append([]string{"setpriv", "--reuid", itoa(member), "--regid", itoa(group), "--clear-groups"}, how...)
+			wantSaid(t, asUser(t, 0, 0, how, append([]string{"destroy", name}, flags...)...), 2, "only its owner can remove it")
+		}
+	}
+	if code := exitCode(t, asUser(t, member, group, nil, "--pool", name, "-n", "true")); code != 75 {
+		t.Errorf("a newcomer: exit code %d", code)
+	}
+	syscall.Kill(-holder.Process.Pid, syscall.SIGKILL)
+	holder.Wait()
+	wantSaid(t, asUser(t, member, group, nil, "--pool", name, "-n", "true"), 0, "")
+}
+
 // In a user namespace the overflow uid stands for the caller and for strangers alike.
 func TestInAUserNamespaceNobodyIsTrusted(t *testing.T) {
 	const me, stranger, group = 39001, 39002, 39003

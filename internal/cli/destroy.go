@@ -21,26 +21,21 @@ func (c *destroyCommand) Run() error {
 		return UsageError{errors.New("--timeout goes with --drain")}
 	}
 	p, err := pool.Open(string(c.Name))
+	if c.Force && (errors.Is(err, pool.ErrDamaged) || errors.Is(err, pool.ErrRefused)) {
+		return pool.Remove(string(c.Name))
+	}
 	if err != nil {
-		return c.orRemove(err)
+		return err
 	}
 	defer p.Close()
 	switch {
 	case c.Force:
-		return c.orRemove(p.ForceDestroy())
+		return p.ForceDestroy()
 	case c.Drain:
 		return c.drain(p)
 	default:
 		return p.Destroy()
 	}
-}
-
-// orRemove removes by force what cannot be destroyed in order.
-func (c *destroyCommand) orRemove(err error) error {
-	if c.Force && (errors.Is(err, pool.ErrDamaged) || errors.Is(err, pool.ErrRefused)) {
-		return pool.Remove(string(c.Name))
-	}
-	return err
 }
 
 func (c *destroyCommand) drain(p *pool.Pool) error {

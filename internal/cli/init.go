@@ -27,7 +27,7 @@ func (c *initCommand) Run() error {
 		if err != nil {
 			return UsageError{err}
 		}
-		config.Group = gid
+		config.Group = &gid
 	}
 	err := pool.Create(string(c.Name), config)
 	if c.ExistOk && errors.Is(err, pool.ErrExist) {

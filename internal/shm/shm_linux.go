@@ -25,9 +25,10 @@ type Object struct {
 	ReadOnly bool
 	Inode    uint64
 	Mode     fs.FileMode // permission bits
-	UID      uint32
-	GID      int
+	Owner    Owner
 	data     []byte
+
+	temporary string // the name of an object that was made without O_TMPFILE and not linked yet
 }
 
 // Access says what Open asks for.
@@ -37,38 +38,6 @@ const (
 	ReadWrite Access = iota
 	ReadOnly
 )
-
-// Anonymous makes an object without a name: nothing is left of it when the
-// process dies before Link. Its space is reserved, so that a full file system
-// is an error here (ENOSPC) and not a SIGBUS later. The mode is exact, the
-// umask does not count. gid -1 keeps the caller's group.
-func Anonymous(size int64, mode fs.FileMode, gid int) (*Object, error) {
-	fd, err := unix.Open(Dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	setUp := func() error {
-		if gid >= 0 {
-			if err := unix.Fchown(fd, -1, gid); err != nil {
-				return fmt.Errorf("cannot give it to group %d: %w", gid, err)
-			}
-		}
-		if err := unix.Fchmod(fd, uint32(mode.Perm())); err != nil {
-			return err
-		}
-		return retry(func() error { return unix.Fallocate(fd, 0, 0, size) })
-	}
-	if err := setUp(); err != nil {
-		unix.Close(fd)
-		return nil, err
-	}
-	return mapObject(fd, size, ReadWrite)
-}
-
-// Link gives an anonymous object its name; EEXIST where the name is taken.
-func (o *Object) Link(file string) error {
-	return unix.Linkat(unix.AT_FDCWD, o.procPath(), unix.AT_FDCWD, Path(file), unix.AT_SYMLINK_FOLLOW)
-}
 
 // Open opens and maps the object with this file name. It takes none but a
 // regular file of exactly this size, and, to write to it, none but one whose
@@ -108,7 +77,7 @@ func Open(file string, size int64, access Access) (*Object, error) {
 	}
 	refused := Refused{File: file, Reason: wrongType(&st)}
 	if refused.Reason == "" && access == ReadWrite && !trusted(&st) {
-		refused.Reason = "belongs to " + owner(st.Uid) + ", who is neither you nor root, and is not shared through a group of yours"
+		refused.Reason = "belongs to " + ownerName(st.Uid) + ", who is neither you nor root, and is not shared through a group of yours"
 	}
 	if refused.Reason == "" && st.Size != size {
 		refused.Reason = fmt.Sprintf("has %d bytes instead of %d", st.Size, size)
@@ -118,7 +87,11 @@ func Open(file string, size int64, access Access) (*Object, error) {
 		unix.Close(fd)
 		return nil, &refused
 	}
-	return mapObject(fd, size, access)
+	object, err := mapObject(fd, size, access)
+	if err != nil {
+		unix.Close(fd)
+	}
+	return object, err
 }
 
 // Refused is the error for an object that is not what it should be.
@@ -129,6 +102,7 @@ type Refused struct {
 
 func (r *Refused) Error() string { return Path(r.File) + " " + r.Reason }
 
+// mapObject makes an object of an open file, which stays the caller's if it fails.
 func mapObject(fd int, size int64, access Access) (*Object, error) {
 	prot := unix.PROT_READ | unix.PROT_WRITE
 	if access == ReadOnly {
@@ -136,17 +110,15 @@ func mapObject(fd int, size int64, access Access) (*Object, error) {
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		unix.Close(fd)
 		return nil, err
 	}
 	data, err := unix.Mmap(fd, 0, int(size), prot, unix.MAP_SHARED)
 	if err != nil {
-		unix.Close(fd)
 		return nil, err
 	}
 	return &Object{
 		FD: fd, ReadOnly: access == ReadOnly, Inode: st.Ino,
-		Mode: fs.FileMode(st.Mode).Perm(), UID: st.Uid, GID: int(st.Gid), data: data,
+		Mode: fs.FileMode(st.Mode).Perm(), Owner: Owner{int(st.Uid), int(st.Gid)}, data: data,
 	}, nil
 }
 
@@ -170,9 +142,11 @@ func (o *Object) Reopen(flags int) (fd int, err error) {
 }
 
 // HasName reports whether the object is still in a directory.
-func (o *Object) HasName() bool {
+func (o *Object) HasName() bool { return hasName(o.FD) }
+
+func hasName(fd int) bool {
 	var st unix.Stat_t
-	return unix.Fstat(o.FD, &st) == nil && st.Nlink > 0
+	return unix.Fstat(fd, &st) == nil && st.Nlink > 0
 }
 
 // IsNamed reports whether this file name leads to the object with this inode.
@@ -190,6 +164,19 @@ func (o *Object) IsOnlyUser() bool {
 	}
 	unix.FcntlInt(uintptr(o.FD), unix.F_SETLEASE, unix.F_UNLCK)
 	return true
+}
+
+// MayUnlink reports whether this process may remove the object's name: /dev/shm is
+// sticky, so the file has to be its own, or it needs CAP_FOWNER over the file, which
+// root of a user namespace does not have over everybody's. The kernel asks the same
+// before it sets O_NOATIME, open(2) (inode_owner_or_capable), which changes nothing
+// in the file.
+func (o *Object) MayUnlink() bool {
+	flags, err := unix.FcntlInt(uintptr(o.FD), unix.F_GETFL, 0)
+	if err == nil {
+		_, err = unix.FcntlInt(uintptr(o.FD), unix.F_SETFL, flags|unix.O_NOATIME)
+	}
+	return err == nil
 }
 
 // Exists reports whether there is anything of that name.
@@ -216,6 +203,7 @@ func Remove(file string) error {
 
 // Close unmaps and closes the object. No view of it may be used afterwards.
 func (o *Object) Close() error {
+	removeTemporary(o.temporary)
 	return errors.Join(unix.Munmap(o.data), unix.Close(o.FD))
 }
 

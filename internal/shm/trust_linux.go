@@ -91,11 +91,14 @@ func ownedBy(file string) string {
 	if unix.Lstat(Path(file), &st) != nil {
 		return ""
 	}
-	return ", it belongs to " + owner(st.Uid)
+	return ", it belongs to " + ownerName(st.Uid)
 }
 
-// owner names the owner of an object in an error message.
-func owner(uid uint32) string {
+// OwnerName names the object's owner in an error message. Not under a lock: see
+// names.User.
+func (o *Object) OwnerName() string { return ownerName(uint32(o.Owner.UID)) }
+
+func ownerName(uid uint32) string {
 	if isNobody(userMap(), uid) {
 		return "a user unknown in this user namespace"
 	}
