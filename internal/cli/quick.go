@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -33,16 +34,18 @@ func ParseQuickly(args []string, c *runCommand) bool {
 	return len(args) > 0 && !(len(args) == 1 && args[0] == "--") && flags.complete()
 }
 
-// IsCommandName reports whether a first word names a command.
-func IsCommandName(word string) bool {
+// CommandNames are the names of all commands.
+func CommandNames() []string {
 	commands := reflect.TypeFor[CommandLine]()
-	for i := range commands.NumField() {
-		if kebab(commands.Field(i).Name) == word {
-			return true
-		}
+	names := make([]string, commands.NumField())
+	for i := range names {
+		names[i] = kebab(commands.Field(i).Name)
 	}
-	return false
+	return names
 }
+
+// IsCommandName reports whether a first word names a command.
+func IsCommandName(word string) bool { return slices.Contains(CommandNames(), word) }
 
 // quickFlags are the flags of a command, and which of them have been given.
 type quickFlags struct {
@@ -93,16 +96,11 @@ func (q *quickFlags) complete() bool {
 	t := q.command.Type()
 	for i := range t.NumField() {
 		f := t.Field(i)
-		text, found := os.LookupEnv(f.Tag.Get("env"))
-		if q.given&(1<<i) != 0 {
-			if found { // kong looks at it all the same
-				return false
-			}
+		if q.given&(1<<i) != 0 || isArgument(f) {
 			continue
 		}
-		if isArgument(f) {
-			continue
-		}
+		text := FromEnvironment(f.Tag.Get("env"))
+		found := text != ""
 		if !found {
 			text, found = f.Tag.Lookup("default")
 		}
@@ -112,6 +110,10 @@ func (q *quickFlags) complete() bool {
 	}
 	return true
 }
+
+// FromEnvironment is the value that a variable gives to a flag that is not on the
+// command line. An empty variable counts as unset, and so does one without a name.
+func FromEnvironment(variable string) string { return os.Getenv(variable) }
 
 func isArgument(f reflect.StructField) bool {
 	_, is := f.Tag.Lookup("arg")

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 
 	"github.com/alecthomas/kong"
 	"github.com/poolrun/poolrun/internal/cli"
@@ -34,6 +35,11 @@ func Main(args []string) int {
 }
 
 func parse(args []string, commands *cli.CommandLine, exit func(int)) (chosen *kong.Context, err error) {
+	args, err = nameCommand(args)
+	if err != nil {
+		return nil, err
+	}
+	environment := variables{}
 	parser, err := kong.New(commands,
 		kong.Name("poolrun"),
 		kong.WithHyphenPrefixedParameters(true), // as getopt(3): --priority -5
@@ -42,19 +48,24 @@ func parse(args []string, commands *cli.CommandLine, exit func(int)) (chosen *ko
 		kong.Exit(exit),
 		kong.Writers(os.Stdout, os.Stderr),
 		kong.BindTo(os.Stdout, (*io.Writer)(nil)),
+		kong.Resolvers(environment),
 	)
 	if err != nil {
 		panic(err) // a mistake in the struct tags
 	}
-	return parser.Parse(nameCommand(args))
+	environment.takeFrom(parser.Model)
+	return parser.Parse(args)
 }
 
 // nameCommand puts "run" before arguments that begin with no command's name. So
 // the first word alone decides, and what stands after "--" is never mistaken for
 // a command of poolrun's own.
-func nameCommand(args []string) []string {
+func nameCommand(args []string) ([]string, error) {
 	if len(args) == 0 || args[0] == "--help" || args[0] == "-h" || cli.IsCommandName(args[0]) {
-		return args
+		return args, nil
 	}
-	return slices.Insert(slices.Clone(args), 0, "run")
+	if !strings.HasPrefix(args[0], "-") && cli.FromEnvironment("POOLRUN_POOL") == "" {
+		return nil, unknownCommand(args[0]) // every flag of run stands before its command
+	}
+	return slices.Insert(slices.Clone(args), 0, "run"), nil
 }

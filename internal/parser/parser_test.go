@@ -3,8 +3,11 @@ package parser
 import (
 	"os"
 	"reflect"
+	"strconv"
+	"strings"
 	"testing"
 
+	"github.com/alecthomas/kong"
 	"github.com/poolrun/poolrun/internal/cli"
 	"pgregory.net/rapid"
 )
@@ -66,5 +69,90 @@ func TestOrdinaryRunsAreParsedQuickly(t *testing.T) {
 		if !cli.ParseQuickly(args, &commands.Run) {
 			t.Errorf("%q is left to kong", args)
 		}
+	}
+}
+
+// Both parsers take an empty variable for none, and look at none whose flag is given.
+func TestAFlagWinsOverItsVariable(t *testing.T) {
+	for _, test := range []struct {
+		name, value string
+		args        []string
+		quick, ok   bool
+	}{
+		{"POOLRUN_POOL", "", []string{"-p", "/db", "true"}, true, true},
+		{"POOLRUN_POOL", "a/b", []string{"-p", "/db", "true"}, true, true},
+		{"POOLRUN_TIMEOUT", "never", []string{"-p", "/db", "-w", "5", "true"}, true, true},
+		{"POOLRUN_TIMEOUT", "", []string{"-p", "/db", "true"}, true, true},
+		{"POOLRUN_SIZE", "", []string{"-p", "/db", "true"}, true, true},
+		{"POOLRUN_BUSY_EXIT_CODE", "", []string{"-p", "/db", "true"}, true, true},
+		{"POOLRUN_BUSY_EXIT_CODE", "255", []string{"-p", "/db", "--busy-exit-code=3", "true"}, true, true},
+		{"POOLRUN_SIZE", "none", []string{"init", "/db", "--size", "2"}, false, true},
+		{"POOLRUN_TIMEOUT", "never", []string{"destroy", "/db"}, false, true},
+		{"POOLRUN_TIMEOUT", "never", []string{"-p", "/db", "true"}, false, false},
+		{"POOLRUN_POOL", "", []string{"-w", "5", "true"}, false, false},
+	} {
+		t.Run(test.name+"="+test.value, func(t *testing.T) {
+			t.Setenv(test.name, test.value)
+			var quick, slow cli.CommandLine
+			if got := cli.ParseQuickly(test.args, &quick.Run); got != test.quick {
+				t.Errorf("%q: parsed quickly: %v", test.args, got)
+			}
+			_, err := parse(test.args, &slow, nil)
+			if (err == nil) != test.ok {
+				t.Errorf("%q: %v", test.args, err)
+			}
+			if err != nil && test.value != "" && !strings.Contains(err.Error(), test.name) {
+				t.Errorf("the variable is not named: %v", err)
+			}
+			if test.quick && !reflect.DeepEqual(quick.Run, slow.Run) {
+				t.Errorf("%q:\n%+v, but kong finds\n%+v", test.args, quick.Run, slow.Run)
+			}
+		})
+	}
+}
+
+func TestAVariableIsShownInTheHelp(t *testing.T) {
+	var commands cli.CommandLine
+	environment := variables{}
+	parser, err := kong.New(&commands)
+	if err != nil {
+		t.Fatal(err)
+	}
+	environment.takeFrom(parser.Model)
+	shown := 0
+	for _, command := range parser.Model.Children {
+		for _, flag := range command.Flags {
+			if name := environment[flag.Value]; name != "" && strings.Contains(flag.Help, "($"+name+")") {
+				shown++
+			}
+		}
+	}
+	if shown == 0 || shown != len(environment) {
+		t.Errorf("%d of %d", shown, len(environment))
+	}
+}
+
+// A first word that is no command, and comes without a pool, is told apart from a
+// command to run.
+func TestATypoNamesTheNearestCommand(t *testing.T) {
+	for word, near := range map[string]string{
+		"statsu": "status", "stauts": "status", "sttus": "status", "stat": "status", "statusx": "status",
+		"int": "init", "innit": "init", "destory": "destroy", "lst": "list", "lits": "list", "reszie": "resize", "barier": "barrier",
+		"verison": "version", "ru": "run", "repiar": "repair",
+		"true": "", "sleep": "", "ls": "", "x": "", "sh": "", "pg_dump": "", "/bin/true": "", "": "", "\xff\xfe": "",
+	} {
+		if got := nearest(word, cli.CommandNames()); got != near {
+			t.Errorf("%q: %q instead of %q", word, got, near)
+		}
+		var commands cli.CommandLine
+		_, err := parse([]string{word, "/db", "--size", "2"}, &commands, nil)
+		if err == nil || !strings.Contains(err.Error(), "is no command of poolrun") || near != "" && !strings.Contains(err.Error(), strconv.Quote(near)) {
+			t.Errorf("%q: %v", word, err)
+		}
+		t.Setenv("POOLRUN_POOL", "/db")
+		if _, err := parse([]string{word, "x"}, &commands, nil); err != nil {
+			t.Errorf("%q in a pool: %v", word, err)
+		}
+		t.Setenv("POOLRUN_POOL", "")
 	}
 }
