@@ -27,6 +27,7 @@ type Status struct {
 	Waiters   []Waiter // in the order in which it will be their turn
 	Counters  Counters
 	Waits     Waits
+	Notices   []string // what other programs seem to have done to the semaphore
 }
 
 // A Holder holds slots.
@@ -139,7 +140,8 @@ func (p *Pool) status() (s Status, err error) {
 			Cancelled: l.counterValue(cancelled), Reclaimed: l.counterValue(reclaimed),
 			RolledForward: l.counterValue(rolledForward), RolledBack: l.counterValue(rolledBack),
 		},
-		Waits: l.waits.read(),
+		Waits:   l.waits.read(),
+		Notices: p.notices(),
 	}
 	if s.Available, err = p.gate.Value(); err != nil {
 		return s, err

@@ -29,7 +29,7 @@ type holderJSON struct {
 	Slots       []int     `json:"slots"`
 	Item        string    `json:"item"`
 	PID         int       `json:"pid"`
-	CommandPID  int       `json:"command_pid"`
+	CommandPID  *int      `json:"command_pid"` // null until the command runs: kill(2) takes 0 for the caller's own group
 	User        string    `json:"user"`
 	Weight      int       `json:"weight"`
 	State       string    `json:"state"`
@@ -79,8 +79,12 @@ func toJSON(s pool.Status) statusJSON {
 		Waits:    waitsJSON{Sum: s.Waits.Sum.Seconds(), Max: s.Waits.Max.Seconds()},
 	}
 	for _, h := range s.Holders {
+		var command *int
+		if h.CommandPID != 0 {
+			command = &h.CommandPID
+		}
 		j.Holders = append(j.Holders, holderJSON{
-			Slots: h.Slots, Item: strings.Join(h.Items, "\n"), PID: h.PID, CommandPID: h.CommandPID,
+			Slots: h.Slots, Item: strings.Join(h.Items, "\n"), PID: h.PID, CommandPID: command,
 			User: h.User, Weight: len(h.Slots), State: holderState(h),
 			Acquired: h.Acquired.UTC().Truncate(time.Second), HeldSeconds: s.Taken.Sub(h.Acquired).Seconds(), Command: h.Command,
 		})

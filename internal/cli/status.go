@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -29,7 +30,7 @@ func (c *statusCommand) Run(out io.Writer) error {
 		}
 		return writeText(out, s)
 	}
-	all, failures, err := statusOfAll()
+	all, err := statusOfAll()
 	if err != nil {
 		return err
 	}
@@ -38,7 +39,7 @@ func (c *statusCommand) Run(out io.Writer) error {
 		for _, s := range all {
 			list = append(list, toJSON(s))
 		}
-		return errors.Join(writeJSON(out, list), failures)
+		return writeJSON(out, list)
 	}
 	for i, s := range all {
 		if i > 0 {
@@ -48,7 +49,27 @@ func (c *statusCommand) Run(out io.Writer) error {
 			return err
 		}
 	}
-	return failures
+	return nil
+}
+
+// statusOfAll returns the status of every pool that the caller may read. One that
+// cannot be read all the same is reported, and does not hide or fail the others.
+func statusOfAll() (all []pool.Status, err error) {
+	names, err := pool.Names()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		switch s, err := statusOf(name); {
+		case err == nil:
+			all = append(all, s)
+		case errors.Is(err, fs.ErrPermission): // not the caller's business
+		case errors.Is(err, pool.ErrNotExist): // by now
+		default:
+			say("%s", printable(err.Error())) // names are anybody's choice
+		}
+	}
+	return all, nil
 }
 
 func statusOf(name string) (pool.Status, error) {
@@ -89,6 +110,9 @@ func writeText(out io.Writer, s pool.Status) error {
 		if err := table.Flush(); err != nil {
 			return err
 		}
+	}
+	for _, text := range s.Notices {
+		fmt.Fprintf(out, "note: %s\n", printable(text))
 	}
 	n := s.Counters
 	_, err := fmt.Fprintf(out, "since %s: %d acquired, %d released, %d timed out, %d busy, %d cancelled, %d reclaimed; longest wait %s\n",

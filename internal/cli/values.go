@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"math"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -67,10 +66,11 @@ func (s *poolSize) UnmarshalText(text []byte) error {
 		return fmt.Errorf("invalid size %q: want a number of slots, or a percentage of the CPUs", text)
 	}
 	if isPercent && n > 0 {
-		if n > math.MaxInt/runtime.NumCPU() {
+		cpus := onlineCPUs()
+		if n > math.MaxInt/cpus {
 			return fmt.Errorf("invalid size %q: it is too large", text)
 		}
-		n = max(1, n*runtime.NumCPU()/100)
+		n = max(1, n*cpus/100)
 	}
 	if n < 1 || n > pool.MaxSlots {
 		return fmt.Errorf("invalid size %q: a pool has 1 to %d slots", text, pool.MaxSlots)
