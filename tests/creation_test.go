@@ -13,7 +13,13 @@ import (
 // withoutTmpfile makes a run one for which there is no O_TMPFILE.
 func withoutTmpfile(t testing.TB, cmd *exec.Cmd) *exec.Cmd {
 	t.Helper()
-	path, err := exec.LookPath("no-tmpfile")
+	return under(t, "no-tmpfile", cmd)
+}
+
+// under lets one of the programs of these tests start a command.
+func under(t testing.TB, program string, cmd *exec.Cmd) *exec.Cmd {
+	t.Helper()
+	path, err := exec.LookPath(program)
 	if err != nil {
 		t.Fatal(err)
 	}

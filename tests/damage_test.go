@@ -233,6 +233,15 @@ func TestForcedDestroyDoesNotNeedTheLock(t *testing.T) {
 	release()
 }
 
+// If the kernel does not let the names go after all, nothing has happened to the pool.
+func TestADestroyThatFailsChangesNothing(t *testing.T) {
+	name := newPool(t, 1)
+	for _, flags := range [][]string{nil, {"--drain"}, {"--force"}} {
+		wantSaid(t, under(t, "no-unlink", poolrun(t, append([]string{"destroy", name}, flags...)...)), 2, "operation not permitted")
+		wantUsable(t, name)
+	}
+}
+
 // Where a pool's ledger was removed, its name may be another program's by now.
 func TestForcedDestroyLeavesAForeignSemaphoreAlone(t *testing.T) {
 	name := newPool(t, 1)

@@ -28,6 +28,25 @@ func TestOnlyStaleTemporariesAreRemoved(t *testing.T) {
 	}
 }
 
+// A creator that dies between the two steps of Link leaves two names, of which the next
+// creator removes the temporary one.
+func TestTheOtherNameOfAStaleTemporaryIsLeft(t *testing.T) {
+	fd, file, err := createTemporary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const name = "poolrun-shm-test"
+	t.Cleanup(func() { os.Remove(Path(file)); os.Remove(Path(name)) })
+	if err := os.Link(Path(file), Path(name)); err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(fd)
+	removeStaleTemporaries()
+	if Exists(file) || !Exists(name) {
+		t.Errorf("the temporary exists: %v, the object: %v", Exists(file), Exists(name))
+	}
+}
+
 // An object that was not linked leaves nothing, and one that was linked is
 // left under its name alone.
 func TestATemporaryBecomesAnObjectLikeAnyOther(t *testing.T) {
