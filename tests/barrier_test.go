@@ -120,7 +120,7 @@ func TestAllPartiesGiveTheSameNumber(t *testing.T) {
 	name := freeName(t)
 	first := mustStart(t, poolrun(t, "barrier", name, "--parties", "2"))
 	wantPresent(t, name, 1)
-	wantSaid(t, poolrun(t, "barrier", name, "--parties", "3"), 2, "expect 2 parties, not 3")
+	wantSaid(t, poolrun(t, "barrier", name, "--parties", "3", "--timeout", "20s"), 2, "expect 2 parties, not 3")
 	wantPresent(t, name, 1)
 	mustRun(t, "barrier", name, "--parties", "2", "--timeout", "20s")
 	if err := first.Wait(); err != nil {

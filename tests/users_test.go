@@ -131,7 +131,7 @@ func TestAMemberCannotDestroyAPool(t *testing.T) {
 	holder := mustStart(t, asUser(t, owner, group, nil, "--pool", name, "sleep", "1000"))
 	waitStatus(t, name, "the slot held", func(s status) bool { return s.InUse == 1 && s.Holders[0].CommandPID != 0 })
 	for _, how := range [][]string{nil, {"unshare", "--user", "--map-root-user"}} {
-		for _, flags := range [][]string{nil, {"--drain"}, {"--force"}} {
+		for _, flags := range [][]string{nil, {"--drain", "--timeout", "20s"}, {"--force"}} {
 			// With the pool's group as its own, so that the namespace maps it.
 			how := append([]string{"setpriv", "--reuid", itoa(member), "--regid", itoa(group), "--clear-groups"}, how...)
 			wantSaid(t, asUser(t, 0, 0, how, append([]string{"destroy", name}, flags...)...), 2, "only its owner can remove it")
