@@ -141,8 +141,8 @@ func TestAMemberCannotDestroyAPool(t *testing.T) {
 		t.Errorf("a newcomer: exit code %d", code)
 	}
 	syscall.Kill(-holder.Process.Pid, syscall.SIGKILL)
-	holder.Wait()
-	wantSaid(t, asUser(t, member, group, nil, "--pool", name, "-n", "true"), 0, "")
+	holder.Wait() // the command may still be dying
+	wantSaid(t, asUser(t, member, group, nil, "--pool", name, "-w", "20s", "true"), 0, "")
 }
 
 // In a user namespace the overflow uid stands for the caller and for strangers alike.
