@@ -159,30 +159,25 @@ func TestCtrlCEndsTheWait(t *testing.T) {
 	wantEmpty(t, name)
 }
 
-// One that waits and is stopped leaves the line, and joins it again at its end.
-func TestCtrlZWhileWaitingLeavesTheLineAndFgJoinsItAgain(t *testing.T) {
+// One that waits and is stopped keeps its place: when its turn comes it is passed until
+// it goes on.
+func TestCtrlZWhileWaitingKeepsThePlace(t *testing.T) {
 	name := newPool(t, 1)
 	release := holdSlot(t, name)
 	term := newTerminal(t)
 	term.typed("poolrun --pool " + name + " echo served\n")
 	s := waitStatus(t, name, "one in line", func(s status) bool { return s.Waiting == 1 })
 	pid := s.Waiters[0].PID
-	term.typed("\x1a")
-	eventually(t, "it stopped", func() bool { return isInState(pid, 'T') })
-	if s := statusOf(t, name); s.Waiting != 0 {
-		t.Errorf("still in line: %+v", s)
-	}
-	other := mustStart(t, poolrun(t, "--pool", name, "true"))
-	waitStatus(t, name, "another in line", func(s status) bool { return s.Waiting == 1 })
-	term.typed("fg\n")
-	s = waitStatus(t, name, "both in line", func(s status) bool { return s.Waiting == 2 })
-	if s.Waiters[1].PID != pid {
-		t.Errorf("%+v", s.Waiters)
+	for range 2 {
+		term.typed("\x1a")
+		eventually(t, "it stopped", func() bool { return isInState(pid, 'T') })
+		if s := statusOf(t, name); s.Waiting != 1 || s.Waiters[0].PID != pid {
+			t.Errorf("not in line: %+v", s)
+		}
+		term.typed("fg\n")
+		eventually(t, "it goes on", func() bool { return !isInState(pid, 'T') })
 	}
 	release()
-	if err := other.Wait(); err != nil {
-		t.Error(err)
-	}
 	term.wait("served\r")
 	waitStatus(t, name, "nobody", func(s status) bool { return s.InUse == 0 })
 	wantEmpty(t, name)
