@@ -22,10 +22,10 @@ import (
 // The pieces of assembly that call it set both up: entry_linux_*.s, clone_linux_*.s.
 // They call it through a func value, since the call of a Go function's own name
 // from assembly goes through a wrapper that wants the runtime's thread pointer.
-//
-//lint:ignore U1000 assembly uses them
 var (
-	bareG     [1024]byte // more than a g has
+	//lint:ignore U1000 assembly uses it
+	bareG [1024]byte // more than a g has
+	//lint:ignore U1000 assembly uses it
 	bareStack [bareStackSize]byte
 )
 

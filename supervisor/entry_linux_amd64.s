@@ -3,6 +3,8 @@
 
 // poolrun_entry is the program's entry point, see entry_linux.go and bare_linux.go.
 TEXT poolrun_entry(SB), NOSPLIT|NOFRAME, $0
+	LEAQ  poolrun_mmap(SB), AX
+	MOVQ  AX, ·thriftyMmap(SB)
 	MOVQ  SP, AX // enter's argument
 	LEAQ  ·bareStack(SB), SP
 	ADDQ  $(const_bareStackSize-64), SP // room for enter to spill its argument

@@ -3,6 +3,8 @@
 
 // poolrun_entry: see entry_linux_amd64.s.
 TEXT poolrun_entry(SB), NOSPLIT|NOFRAME, $0
+	MOVD $poolrun_mmap(SB), R0
+	MOVD R0, ·thriftyMmap(SB)
 	MOVD RSP, R0
 	MOVD $·bareStack(SB), R1
 	ADD  $(const_bareStackSize-64), R1

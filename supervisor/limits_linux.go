@@ -2,20 +2,20 @@ package supervisor
 
 import "golang.org/x/sys/unix"
 
-// The Go runtime cannot live with every resource limit (getrlimit(2)): it reserves
-// more than half a gigabyte of addresses for its heap, and starts threads. So limits
-// that are too low for it are raised for poolrun, and the command gets them as they
-// were.
+// The Go runtime cannot live with every resource limit (getrlimit(2)). Limits that are too
+// low for it are raised for poolrun, and the command gets them as they were.
 //
 // Anybody may raise a soft limit to the hard one, CAP_SYS_RESOURCE also the hard one.
-// Where that does not suffice, poolrun says so and exits, before it has taken a slot.
+// Where that does not suffice, the runtime is made to live with less memory
+// (memory_linux.go); and where that does not, poolrun says so and exits, before it has
+// taken a slot.
 //
 // A limit of the stack's size is no trouble, since enter makes a stack itself; and
 // whether one more process or thread may be started is only known when it is tried:
 // see fatal.
 var needs = [...]need{
-	{unix.RLIMIT_AS, "an address space of ", " kB (ulimit -v)", 1 << 10, 1 << 30, 2 << 30},
-	{unix.RLIMIT_DATA, "a data segment of ", " kB (ulimit -d)", 1 << 10, 128 << 20, 1 << 30},
+	{unix.RLIMIT_AS, "an address space of ", " kB (ulimit -v)", 1 << 10, 64 << 20, 2 << 30},
+	{unix.RLIMIT_DATA, "a data segment of ", " kB (ulimit -d)", 1 << 10, 16 << 20, 1 << 30},
 	{unix.RLIMIT_NOFILE, "", " open files (ulimit -n)", 1, 16, 64},
 	{unix.RLIMIT_NPROC, "", " processes (ulimit -u)", 1, 0, 0},
 }
@@ -26,7 +26,7 @@ type need struct {
 	before, unit string // for the message
 	divisor      uint64 // so many make one of the unit
 	least        uint64 // with less it does not work
-	comfortable  uint64 // with this it does in any case; so less is not left where more can be had
+	comfortable  uint64 // with this it works without more ado
 }
 
 // raiseLimits is bare Go.
@@ -37,13 +37,11 @@ func raiseLimits() {
 		if sys(unix.SYS_PRLIMIT64, 0, n.resource, 0, pointer(was)) < 0 {
 			continue
 		}
-		now := *was
-		if now.Cur < now.Max {
-			now.Cur = now.Max
-			sys(unix.SYS_PRLIMIT64, 0, n.resource, pointer(&now), 0)
+		now := unix.Rlimit{Cur: was.Max, Max: was.Max}
+		if was.Cur < was.Max && sys(unix.SYS_PRLIMIT64, 0, n.resource, pointer(&now), 0) == 0 {
 			atEntry.limitsRaised |= 1 << i
 		}
-		if now.Max >= n.comfortable {
+		if was.Max >= n.comfortable {
 			continue
 		}
 		now = unix.Rlimit{Cur: n.comfortable, Max: n.comfortable}
@@ -52,6 +50,8 @@ func raiseLimits() {
 			atEntry.limitsRaised |= 1 << i
 		case was.Max < n.least:
 			refuse(n, was.Max)
+		case n.resource != unix.RLIMIT_NOFILE:
+			cgoMmap = thriftyMmap
 		}
 	}
 }
