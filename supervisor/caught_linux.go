@@ -90,7 +90,7 @@ func catch(n syscall.Signal) {
 }
 
 // unblock lets this thread take signals. (All threads take those which the runtime
-// needs; the others are blocked in all threads but this one if enter has blocked them.)
+// unblocks; the others are blocked in all threads but this one if enter has blocked them.)
 func unblock() {
 	var none set
 	setMask(unix.SIG_SETMASK, &none, nil)

@@ -18,16 +18,18 @@ import (
 // In a program linked without that, nothing is noted but what the runtime leaves as
 // it was (see init), and everything else counts as nothing special.
 var atEntry struct {
-	entered      bool
-	ignored      set             // signals that were ignored
-	blocked      set             // signals that were blocked
-	closed       uint64          // bit n: descriptor n, of 0 to 2, was closed
-	environ      *[1 << 28]*byte // ends with a nil
-	slack        int             // the timer slack, in nanoseconds
-	deathSignal  int32           // prctl(2), PR_SET_PDEATHSIG
-	subreaper    int32           // prctl(2), PR_SET_CHILD_SUBREAPER
-	limits       [len(needs)]unix.Rlimit
-	limitsRaised uint64 // bit i: the limit that needs[i] is about was raised
+	entered             bool
+	ignored             set         // signals that were ignored
+	blocked             set         // signals that were blocked
+	pending             [32]siginfo // signals that were blocked and pending
+	pendingLength       int
+	closed              uint64          // bit n: descriptor n, of 0 to 2, was closed
+	environ             *[1 << 28]*byte // ends with a nil
+	slack, defaultSlack int             // the timer slack, in nanoseconds
+	deathSignal         int32           // prctl(2), PR_SET_PDEATHSIG
+	subreaper           int32           // prctl(2), PR_SET_CHILD_SUBREAPER
+	limits              [len(needs)]unix.Rlimit
+	limitsRaised        uint64 // bit i: the limit that needs[i] is about was raised
 }
 
 // enterBare is for entry_linux_*.s to call.
@@ -47,7 +49,10 @@ func enter(initial *[1 << 28]uintptr) (stack uintptr) {
 	e.entered = true
 
 	// The runtime installs handlers for nearly all signals. Blocked, they wait for
-	// Catch, and none is lost or obeyed in another way than it should be.
+	// catchAll, and none is lost or obeyed in another way than it should be. Except for a
+	// few: the runtime unblocks SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGTERM and the faults
+	// (blockableSig, runtime/signal_unix.go), and dies of one that comes before catchAll. So
+	// what was blocked, and is pending already, is taken here.
 	every := ^set(0)
 	sys(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, pointer(&every), pointer(&e.blocked), 8)
 	for n := syscall.Signal(1); n <= lastSignal; n++ {
@@ -56,6 +61,13 @@ func enter(initial *[1 << 28]uintptr) (stack uintptr) {
 		if action.handler == sigIgnore {
 			e.ignored |= 1 << (n - 1)
 		}
+	}
+	for e.blocked != 0 && e.pendingLength < len(e.pending) {
+		var now unix.Timespec
+		if sys(unix.SYS_RT_SIGTIMEDWAIT, pointer(&e.blocked), pointer(&e.pending[e.pendingLength]), pointer(&now), 8) < 0 {
+			break
+		}
+		e.pendingLength++
 	}
 
 	// The runtime opens /dev/null where one of these is closed.
@@ -71,7 +83,10 @@ func enter(initial *[1 << 28]uintptr) (stack uintptr) {
 
 	// Threads inherit the timer slack. The runtime's monitor would wake every 20 us
 	// while the program starts; so it wakes every 4 ms.
+	// One of 0 stands for a default, which is inherited too.
 	e.slack = sys(unix.SYS_PRCTL, unix.PR_GET_TIMERSLACK, 0, 0, 0)
+	sys(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, 0, 0, 0)
+	e.defaultSlack = sys(unix.SYS_PRCTL, unix.PR_GET_TIMERSLACK, 0, 0, 0)
 	sys(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, 4_000_000, 0, 0)
 
 	raiseLimits()

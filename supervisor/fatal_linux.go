@@ -3,12 +3,15 @@ package supervisor
 import (
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // What the Go runtime writes when it gives up (a thread that cannot be started, no
 // memory, a panic) is a report of many lines for whoever debugs the program. A user
 // gets its first line, as a message of poolrun's, and the runtime then exits with
-// status 2. Until the command runs that is all that happens; from then on the slot is
+// status 2; or it dies of the signal that the line names: a fault's, or one that
+// somebody has sent before catchAll. Until the command runs that is all that happens; from then on the slot is
 // held for the command as if poolrun had been killed.
 
 // overrideWrite is what the runtime writes with, if it is set
@@ -47,6 +50,11 @@ func fatal(fd uintptr, text unsafe.Pointer, length int32) int32 {
 
 //go:nosplit
 func sayFatal() {
+	for n := range signalNames {
+		if name := signalNames[n]; name != "" && startsWith(&fatalLine.text[0], name) {
+			dieBare(syscall.Signal(n))
+		}
+	}
 	const before, internal, after = "poolrun: ", "internal error: ", "\n"
 	put(before)
 	for i := range fatalTexts {
@@ -59,6 +67,25 @@ func sayFatal() {
 	put(internal)
 	fatalLine.say()
 	put(after)
+}
+
+// signalNames are the names that the runtime has for the signals of which it does not die
+// silently (runtime/sigtab_linux_generic.go).
+var signalNames = [...]string{
+	unix.SIGQUIT: "SIGQUIT:", unix.SIGILL: "SIGILL:", unix.SIGTRAP: "SIGTRAP:", unix.SIGABRT: "SIGABRT:", unix.SIGBUS: "SIGBUS:",
+	unix.SIGFPE: "SIGFPE:", unix.SIGSEGV: "SIGSEGV:", unix.SIGSTKFLT: "SIGSTKFLT:", unix.SIGSYS: "SIGSYS:",
+}
+
+// dieBare is Die in bare Go.
+//
+//go:nosplit
+func dieBare(n syscall.Signal) {
+	var byDefault sigaction
+	only := set(1) << (n - 1)
+	sys(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0)
+	sys(unix.SYS_RT_SIGACTION, uintptr(n), pointer(&byDefault), 0, 8)
+	sys(unix.SYS_RT_SIGPROCMASK, unix.SIG_UNBLOCK, pointer(&only), 0, 8)
+	sys(unix.SYS_TGKILL, uintptr(sys(unix.SYS_GETPID, 0, 0, 0, 0)), uintptr(sys(unix.SYS_GETTID, 0, 0, 0, 0)), uintptr(n), 0)
 }
 
 //go:nosplit

@@ -43,14 +43,11 @@ func (s *Signals) Run(c Command) (Status, error) {
 	if err := s.stillWanted(); err != nil {
 		return Status{}, err
 	}
-	pid, err := spawn(c)
+	pid, err := spawn(c, s.kept)
 	if err != nil {
 		return Status{}, err
 	}
 	r := running{pid: pid, refused: c.Refused}
-	for _, i := range s.kept {
-		r.pass(i, true)
-	}
 	// A signal that came in this moment may have found no command, so the terminal's too
 	// are passed on. A command that did get it, and is so young, does not mind another.
 	young := true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -22,15 +23,25 @@ type Signals struct {
 	mutex     sync.Mutex
 	to        func(siginfo) // what becomes of caught signals; nil: they are left where they are
 	listening bool          // there is a goroutine that calls to
-	kept      []siginfo     // for the command: they were blocked when the process started
+	kept      []siginfo     // for the command, to be pending: they were blocked when the process started
 }
 
-var catchOnce = sync.OnceValues(func() (*Signals, error) { return &Signals{}, catchAll() })
+var catchOnce = sync.OnceValues(func() (*Signals, error) {
+	s := &Signals{kept: slices.Clone(atEntry.pending[:atEntry.pendingLength])}
+	return s, catchAll()
+})
 
 // Catch starts to catch signals. Those that were ignored when the process started
 // stay ignored, here and in the command. What is caught is kept until Obey, Default,
 // Context or Run makes something of it.
 func Catch() (*Signals, error) { return catchOnce() }
+
+// As early as can be, see enter.
+func init() {
+	if atEntry.entered {
+		Catch()
+	}
+}
 
 // An effect is what a signal does to a process that does nothing about it.
 type effect int

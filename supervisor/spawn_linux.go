@@ -21,28 +21,29 @@ type spawned struct {
 	argv      **byte
 	envp      **byte
 	inherit   []int
+	pending   []siginfo // signals that are to be pending
 	scheduler schedAttr
 	errno     int // execve(2)'s, of a child that has failed
 }
 
-// spawn starts the command, as vfork(2) and execve(2) do: the child runs in this
+// spawn starts the command, with these signals pending, as vfork(2) and execve(2) do: the child runs in this
 // process's memory, and this thread goes on when the child has exec'd or ended.
 //
 // A child differs from a process that had exec'd by what fork(2) does not hand on. The
 // child puts that right, and what the Go runtime has changed: see become.
-func spawn(c Command) (pid int, err error) {
-	pid, err = spawnOnce(c)
+func spawn(c Command, pending []siginfo) (pid int, err error) {
+	pid, err = spawnOnce(c, pending)
 	if errors.Is(err, syscall.ENOEXEC) { // a script without #!, as in execvp(3)
 		c.Args = append([]string{shell, c.Path}, c.Args[1:]...)
 		c.Path = shell
-		pid, err = spawnOnce(c)
+		pid, err = spawnOnce(c, pending)
 	}
 	return pid, err
 }
 
 const shell = "/bin/sh"
 
-func spawnOnce(c Command) (pid int, err error) {
+func spawnOnce(c Command, pending []siginfo) (pid int, err error) {
 	path, err := syscall.BytePtrFromString(c.Path)
 	if err != nil {
 		return 0, err
@@ -55,10 +56,10 @@ func spawnOnce(c Command) (pid int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	s := &spawned{path: path, argv: &argv[0], envp: &envp[0], inherit: c.Inherit}
+	s := &spawned{path: path, argv: &argv[0], envp: &envp[0], inherit: c.Inherit, pending: pending}
 	s.scheduler.get()
-	// A child's slack, and what it may fall back to, are those of the thread that forks.
-	unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(max(atEntry.slack, 0)), 0, 0, 0)
+	// A child's default for the timer slack is the slack of the thread that forks.
+	unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(max(atEntry.defaultSlack, 0)), 0, 0, 0)
 
 	// What comes in the meantime finds this process as it is afterwards, and the child
 	// as the command. No handler of this process's runs in the child.
@@ -109,6 +110,9 @@ func become(s *spawned) {
 	if e.subreaper != 0 {
 		sys(unix.SYS_PRCTL, unix.PR_SET_CHILD_SUBREAPER, uintptr(e.subreaper), 0, 0)
 	}
+	if e.slack != e.defaultSlack && e.slack > 0 {
+		sys(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, uintptr(e.slack), 0, 0)
+	}
 	s.scheduler.set()
 	restoreLimits()
 	// No caught signal may find its handler, in this memory, when the mask is as it was.
@@ -120,6 +124,10 @@ func become(s *spawned) {
 		sys(unix.SYS_RT_SIGACTION, uintptr(n), pointer(&action), 0, 8)
 	}
 	sys(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, pointer(&e.blocked), 0, 8)
+	for i := range s.pending {
+		info := &s.pending[i]
+		sys(unix.SYS_RT_SIGQUEUEINFO, uintptr(sys(unix.SYS_GETPID, 0, 0, 0, 0)), uintptr(info.signal), pointer(info), 0)
+	}
 	s.errno = -sys(unix.SYS_EXECVE, pointer(s.path), pointer(s.argv), pointer(s.envp), 0)
 	for {
 		sys(unix.SYS_EXIT_GROUP, 127, 0, 0, 0)

@@ -77,9 +77,13 @@ var watched struct {
 	supervisor int
 }
 
-// startWatch starts a child that runs watch: 0 where it cannot be.
+// startWatch starts a child that runs watch: 0 where it cannot be, or where /proc is of
+// another pid namespace.
 func startWatch(command int) (pid int) {
 	watched.supervisor = os.Getpid()
+	if self, _ := os.Readlink("/proc/self"); self != strconv.Itoa(watched.supervisor) {
+		return 0
+	}
 	clear(watched.path[:])
 	copy(watched.path[:], "/proc/"+strconv.Itoa(command)+"/stat")
 	every, before := ^set(0), set(0)
@@ -113,13 +117,9 @@ func watch(*spawned) {
 	}
 }
 
-// isStopped is bare Go: it reports whether the command is stopped. Where /proc does not
-// tell, it is taken to be.
+// isStopped is bare Go: it reports whether the command is stopped.
 func isStopped() bool {
 	fd := sys(unix.SYS_OPENAT, ^uintptr(99), pointer(&watched.path), unix.O_RDONLY, 0) // AT_FDCWD
-	if fd < 0 {
-		return sys(unix.SYS_OPENAT, ^uintptr(99), pointer(&procSelf), unix.O_PATH, 0) < 0
-	}
 	var stat [512]byte
 	n := sys(unix.SYS_READ, uintptr(fd), pointer(&stat), uintptr(len(stat)), 0)
 	sys(unix.SYS_CLOSE, uintptr(fd), 0, 0, 0)
@@ -132,5 +132,3 @@ func isStopped() bool {
 	}
 	return false
 }
-
-var procSelf = [...]byte{'/', 'p', 'r', 'o', 'c', '/', 's', 'e', 'l', 'f', 0}

@@ -100,7 +100,7 @@ func TestExitCodesAreDocumented(t *testing.T) {
 }
 
 // What the entry point asks of the Go runtime, it gets: with more processors there would be
-// more threads than the supervising one, the monitor, and one that stands by.
+// more threads than the supervising one, the monitor, and one or two that stand by.
 func TestPoolrunUsesOneProcessorAndALazyMonitor(t *testing.T) {
 	name := newPool(t, 1)
 	cmd, _ := startHolder(t, name)
@@ -111,7 +111,7 @@ func TestPoolrunUsesOneProcessorAndALazyMonitor(t *testing.T) {
 			lazy++
 		}
 	}
-	if lazy == 0 || len(tasks) > 3 {
+	if lazy == 0 || len(tasks) > 4 {
 		t.Errorf("of %d threads, %d have a slack of 4 ms", len(tasks), lazy)
 	}
 }

@@ -26,6 +26,9 @@ var programs = map[string]func(){
 	"descriptors": descriptors,
 	"churn":       churn,
 	"sit":         sit,
+	"changed":     changed,
+	"attributes":  attributes,
+	"as-root":     asRoot,
 }
 
 // overlap DIR N: is one of those who run at the same time. It leaves its mark in

@@ -19,7 +19,8 @@ type terminal struct {
 	shown strings.Builder
 }
 
-func newTerminal(t *testing.T) *terminal {
+// openPTY returns both ends of a new pty.
+func openPTY(t testing.TB) (pty, tty *os.File) {
 	t.Helper()
 	pty, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
@@ -33,11 +34,27 @@ func newTerminal(t *testing.T) *terminal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tty, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
+	tty, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tty.Close()
+	t.Cleanup(func() { tty.Close() })
+	return pty, tty
+}
+
+// stoppedTerminal returns a pty on which Ctrl-S was typed.
+func stoppedTerminal(t testing.TB) (pty, tty *os.File) {
+	t.Helper()
+	pty, tty = openPTY(t)
+	if err := unix.IoctlSetInt(int(tty.Fd()), unix.TCXONC, 0); err != nil { // TCOOFF
+		t.Fatal(err)
+	}
+	return pty, tty
+}
+
+func newTerminal(t *testing.T) *terminal {
+	t.Helper()
+	pty, tty := openPTY(t)
 	shell := command(t, "sh", "-i")
 	shell.Stdin, shell.Stdout, shell.Stderr = tty, tty, tty
 	shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
