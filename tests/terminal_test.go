@@ -3,6 +3,7 @@ package tests
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
@@ -197,5 +198,88 @@ func TestCtrlZWhileWaitingKeepsThePlace(t *testing.T) {
 	release()
 	term.wait("served\r")
 	waitStatus(t, name, "nobody", func(s status) bool { return s.InUse == 0 })
+	wantEmpty(t, name)
+}
+
+// A kill(2) is no Ctrl-C: it has not reached the command, wherever poolrun is.
+func TestAKilledForegroundPoolrunPassesTheSignalOn(t *testing.T) {
+	name := newPool(t, 1)
+	term := newTerminal(t)
+	term.typed("poolrun --pool " + name + " signals; echo ended-$?\n")
+	term.wait("ready\r")
+	pid, _ := term.processes(name)
+	for n, shown := range map[syscall.Signal]string{syscall.SIGINT: "interrupt", syscall.SIGQUIT: "quit", syscall.SIGHUP: "hangup"} {
+		syscall.Kill(pid, n)
+		eventually(t, shown, func() bool { return term.lines(shown) == 1 })
+	}
+	syscall.Kill(pid, syscall.SIGTERM)
+	term.wait("ended-0")
+	wantEmpty(t, name)
+}
+
+// A command in a process group of its own, as timeout(1) makes one, does not get the
+// terminal's signals; poolrun passes them on to its whole group.
+func TestTheTerminalsSignalsReachACommandOfAnotherGroup(t *testing.T) {
+	for _, key := range []string{"\x03", "\x1c"} {
+		name := newPool(t, 1)
+		term := newTerminal(t)
+		term.typed("poolrun --pool " + name + " timeout 1000 sh -c 'echo ready; sleep 1000'\n")
+		term.wait("ready\r")
+		pid, child := term.processes(name)
+		term.typed("\x1a")
+		eventually(t, "both stopped", func() bool { return isInState(pid, 'T') && isInState(child, 'T') })
+		term.typed("fg\n")
+		eventually(t, "both going on", func() bool { return !isInState(pid, 'T') && !isInState(child, 'T') })
+		term.typed(key)
+		eventually(t, "the command's end", func() bool { return statusOf(t, name).InUse == 0 })
+		term.typed("echo alive-$((1+1))\n")
+		term.wait("alive-2")
+		wantEmpty(t, name)
+	}
+}
+
+// An interactive shell as the command has the terminal, suspends itself with SIGSTOP, and
+// has the terminal again when it goes on.
+func TestAnInnerShellSuspends(t *testing.T) {
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip(err)
+	}
+	name := newPool(t, 1)
+	term := newTerminal(t)
+	term.typed("poolrun --pool " + name + " bash --norc --noprofile -i\n")
+	pid, child := term.processes(name)
+	term.typed("echo inner-$((1+1))\n")
+	term.wait("inner-2")
+	for i := range 2 {
+		term.typed("suspend\n")
+		eventually(t, "both stopped", func() bool { return isInState(pid, 'T') && isInState(child, 'T') })
+		term.typed(fmt.Sprintf("echo outer-$((%d+10))\n", i))
+		term.wait(fmt.Sprintf("outer-%d", i+10))
+		term.typed("fg\n")
+		eventually(t, "both going on", func() bool { return !isInState(pid, 'T') && !isInState(child, 'T') })
+		term.typed(fmt.Sprintf("echo again-$((%d+20))\n", i))
+		term.wait(fmt.Sprintf("again-%d", i+20))
+	}
+	term.typed("exit\n")
+	waitStatus(t, name, "the slot free", func(s status) bool { return s.InUse == 0 })
+	wantEmpty(t, name)
+}
+
+// A stopped poolrun is not left behind by a command that goes on without it, or ends.
+func TestAStoppedPoolrunFollowsItsCommand(t *testing.T) {
+	name := newPool(t, 1)
+	term := newTerminal(t)
+	term.typed("poolrun --pool " + name + " sleep 1000\n")
+	pid, child := term.processes(name)
+	for _, n := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGTSTP} {
+		syscall.Kill(child, n)
+		eventually(t, fmt.Sprint("both stopped by ", n), func() bool { return isInState(pid, 'T') && isInState(child, 'T') })
+		syscall.Kill(child, syscall.SIGCONT)
+		eventually(t, fmt.Sprint("poolrun going on after ", n), func() bool { return !isInState(pid, 'T') })
+	}
+	syscall.Kill(child, syscall.SIGSTOP)
+	eventually(t, "both stopped", func() bool { return isInState(pid, 'T') })
+	syscall.Kill(child, syscall.SIGKILL)
+	waitStatus(t, name, "the slot free", func(s status) bool { return s.InUse == 0 })
 	wantEmpty(t, name)
 }
