@@ -15,22 +15,21 @@ import (
 //   - calls nothing but bare Go and raw system calls, and never the runtime: no
 //     defer, maps, channels, interfaces, strings that are put together. A panic is
 //     a fault too, so every index must be right;
-//   - runs with a g of zeros (bareG), whose stack guard of 0 lets every function's
-//     stack check pass, and on bareStack: the kernel's initial stack can be as small
+//   - runs with a g of zeros (bare.g), whose stack guard of 0 lets every function's
+//     stack check pass, and on bare.stack: the kernel's initial stack can be as small
 //     as the limit of it says.
 //
 // The pieces of assembly that call it set both up: entry_linux_*.s, clone_linux_*.s.
 // They call it through a func value, since the call of a Go function's own name
 // from assembly goes through a wrapper that wants the runtime's thread pointer.
-var (
-	//lint:ignore U1000 assembly uses it
-	bareG [1024]byte // more than a g has
-	//lint:ignore U1000 assembly uses it
-	bareStack [bareStackSize]byte
-)
-
+//
 //lint:ignore U1000 assembly uses it
-const bareStackSize = 32 << 10
+var bare struct {
+	stack [bareStackSize]byte
+	g     [1024]byte // more than a g has; above the stack, where the page is in use anyway
+}
+
+const bareStackSize = 32<<10 - 1024
 
 // sys makes a system call. Its result is negative, an errno, where it failed.
 //

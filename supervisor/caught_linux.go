@@ -97,7 +97,7 @@ func unblock() {
 }
 
 // caught returns the next signals that were caught.
-func caught(buffer *[16]siginfo) []siginfo {
+func caught(buffer *[4]siginfo) []siginfo {
 	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(pipeOut), uintptr(unsafe.Pointer(buffer)), unsafe.Sizeof(*buffer))
 	if errno != 0 { // EAGAIN: there is none
 		return nil

@@ -6,8 +6,7 @@ TEXT ·clone(SB), NOSPLIT, $0-40
 	MOVQ flags+0(FP), DI
 	MOVQ child+16(FP), R12
 	MOVQ argument+24(FP), R13
-	LEAQ ·bareStack(SB), SI
-	ADDQ $(const_bareStackSize-64), SI // room for child to spill its argument
+	LEAQ ·bare+(const_bareStackSize-64)(SB), SI // room for child to spill its argument
 	ANDQ $~15, SI
 	MOVQ pidOut+8(FP), DX
 	XORL R10, R10
@@ -20,7 +19,7 @@ TEXT ·clone(SB), NOSPLIT, $0-40
 	RET
 
 child:
-	LEAQ  ·bareG(SB), R14
+	LEAQ  ·bare+const_bareStackSize(SB), R14
 	XORPS X15, X15
 	XORL  BP, BP
 	MOVQ  R13, AX

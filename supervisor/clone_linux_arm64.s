@@ -6,8 +6,7 @@ TEXT ·clone(SB), NOSPLIT, $0-40
 	MOVD flags+0(FP), R0
 	MOVD child+16(FP), R10
 	MOVD argument+24(FP), R11
-	MOVD $·bareStack(SB), R1
-	ADD  $(const_bareStackSize-64), R1
+	MOVD $·bare+(const_bareStackSize-64)(SB), R1
 	AND  $~15, R1
 	MOVD pidOut+8(FP), R2
 	MOVD $0, R3
@@ -19,7 +18,7 @@ TEXT ·clone(SB), NOSPLIT, $0-40
 	RET
 
 child:
-	MOVD $·bareG(SB), g
+	MOVD $·bare+const_bareStackSize(SB), g
 	MOVD $0, R29
 	MOVD R11, R0
 	MOVD R10, R26

@@ -19,10 +19,8 @@ import (
 // it was (see init), and everything else counts as nothing special.
 var atEntry struct {
 	entered             bool
-	ignored             set         // signals that were ignored
-	blocked             set         // signals that were blocked
-	pending             [32]siginfo // signals that were blocked and pending
-	pendingLength       int
+	ignored             set             // signals that were ignored
+	blocked             set             // signals that were blocked
 	closed              uint64          // bit n: descriptor n, of 0 to 2, was closed
 	environ             *[1 << 28]*byte // ends with a nil
 	slack, defaultSlack int             // the timer slack, in nanoseconds
@@ -32,12 +30,18 @@ var atEntry struct {
 	limitsRaised        uint64 // bit i: the limit that needs[i] is about was raised
 }
 
+// pendingAtEntry are the signals that were blocked and pending.
+var pendingAtEntry struct {
+	signals [32]siginfo
+	length  int
+}
+
 // enterBare is for entry_linux_*.s to call.
 //
 //lint:ignore U1000 assembly uses it
 var enterBare = enter
 
-// enter is bare Go. It is called on bareStack with the stack that the kernel made
+// enter is bare Go. It is called on bare.stack with the stack that the kernel made
 // (argc, argv, NULL, the environment, NULL, the auxiliary vector; x86-64 psABI 3.4.1),
 // and returns another of that form, on which the runtime is to start.
 //
@@ -62,12 +66,8 @@ func enter(initial *[1 << 28]uintptr) (stack uintptr) {
 			e.ignored |= 1 << (n - 1)
 		}
 	}
-	for e.blocked != 0 && e.pendingLength < len(e.pending) {
-		var now unix.Timespec
-		if sys(unix.SYS_RT_SIGTIMEDWAIT, pointer(&e.blocked), pointer(&e.pending[e.pendingLength]), pointer(&now), 8) < 0 {
-			break
-		}
-		e.pendingLength++
+	if e.blocked != 0 {
+		takePending()
 	}
 
 	// The runtime opens /dev/null where one of these is closed.
@@ -97,6 +97,18 @@ func enter(initial *[1 << 28]uintptr) (stack uintptr) {
 	return freshStack(initial)
 }
 
+// takePending is bare Go.
+func takePending() {
+	p := &pendingAtEntry
+	for p.length < len(p.signals) {
+		var now unix.Timespec
+		if sys(unix.SYS_RT_SIGTIMEDWAIT, pointer(&atEntry.blocked), pointer(&p.signals[p.length]), pointer(&now), 8) < 0 {
+			break
+		}
+		p.length++
+	}
+}
+
 // Below the words of the fresh stack there is room for what the runtime does on it.
 const stackSize = 256 << 10
 
@@ -113,7 +125,7 @@ func freshStack(initial *[1 << 28]uintptr) uintptr {
 	}
 	words += 2
 
-	size := uintptr(words+3)*8 + stackSize
+	size := (uintptr(words+3)*8 + stackSize + 4095) &^ 4095
 	memory, _, errno := syscall.RawSyscall6(unix.SYS_MMAP, 0, size, unix.PROT_READ|unix.PROT_WRITE,
 		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE, ^uintptr(0), 0)
 	if errno != 0 {
@@ -122,7 +134,7 @@ func freshStack(initial *[1 << 28]uintptr) uintptr {
 		l.say()
 		sys(unix.SYS_EXIT_GROUP, exitFailure, 0, 0, 0)
 	}
-	stack := (memory + stackSize) &^ 15
+	stack := (memory + size - uintptr(words+3)*8) &^ 15
 	fresh := (*[1 << 28]uintptr)(at(stack))
 
 	from, to := int(initial[0])+2, int(initial[0])+2

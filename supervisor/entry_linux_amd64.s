@@ -6,10 +6,9 @@ TEXT poolrun_entry(SB), NOSPLIT|NOFRAME, $0
 	LEAQ  poolrun_mmap(SB), AX
 	MOVQ  AX, ·thriftyMmap(SB)
 	MOVQ  SP, AX // enter's argument
-	LEAQ  ·bareStack(SB), SP
-	ADDQ  $(const_bareStackSize-64), SP // room for enter to spill its argument
+	LEAQ  ·bare+(const_bareStackSize-64)(SB), SP // room for enter to spill its argument
 	ANDQ  $~15, SP
-	LEAQ  ·bareG(SB), R14
+	LEAQ  ·bare+const_bareStackSize(SB), R14
 	XORPS X15, X15
 	MOVQ  ·enterBare(SB), DX
 	MOVQ  (DX), CX

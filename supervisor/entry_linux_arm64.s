@@ -6,11 +6,10 @@ TEXT poolrun_entry(SB), NOSPLIT|NOFRAME, $0
 	MOVD $poolrun_mmap(SB), R0
 	MOVD R0, ·thriftyMmap(SB)
 	MOVD RSP, R0
-	MOVD $·bareStack(SB), R1
-	ADD  $(const_bareStackSize-64), R1
+	MOVD $·bare+(const_bareStackSize-64)(SB), R1
 	AND  $~15, R1
 	MOVD R1, RSP
-	MOVD $·bareG(SB), g
+	MOVD $·bare+const_bareStackSize(SB), g
 	MOVD ·enterBare(SB), R26
 	MOVD (R26), R1
 	CALL (R1)

@@ -30,12 +30,15 @@ func (b BadInterpreter) Unwrap() error { return b.Cause }
 // be read, or is not understood, is left to the kernel.
 func checkInterpreters(path string) error {
 	for range maxInterpreters {
-		interpreter := interpreterOf(path)
+		interpreter, isScript := interpreterOf(path)
 		if interpreter == "" {
 			return nil
 		}
 		if err := executable(interpreter); err != nil {
 			return BadInterpreter{interpreter, err}
+		}
+		if !isScript { // a program's interpreter needs none
+			return nil
 		}
 		path = interpreter
 	}
@@ -45,25 +48,25 @@ func checkInterpreters(path string) error {
 const maxInterpreters = 5 // fs/exec.c, exec_binprm
 
 // interpreterOf returns what a file names as its interpreter, "" for none.
-func interpreterOf(path string) string {
+func interpreterOf(path string) (interpreter string, isScript bool) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return ""
+		return "", false
 	}
 	defer unix.Close(fd)
 	var buffer [1024]byte
 	n, err := unix.Pread(fd, buffer[:], 0)
 	if err != nil {
-		return ""
+		return "", false
 	}
 	head := buffer[:n]
 	switch {
 	case bytes.HasPrefix(head, []byte("#!")):
-		return ofScript(head[:min(n, 256)]) // BINPRM_BUF_SIZE
+		return ofScript(head[:min(n, 256)]), true // BINPRM_BUF_SIZE
 	case bytes.HasPrefix(head, []byte("\x7fELF")):
-		return ofProgram(fd, head)
+		return ofProgram(fd, head), false
 	}
-	return ""
+	return "", false
 }
 
 // ofScript reads the line after #! as fs/binfmt_script.c does.

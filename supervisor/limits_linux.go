@@ -14,17 +14,17 @@ import "golang.org/x/sys/unix"
 // whether one more process or thread may be started is only known when it is tried:
 // see fatal.
 var needs = [...]need{
-	{unix.RLIMIT_AS, "an address space of ", " kB (ulimit -v)", 1 << 10, 64 << 20, 2 << 30},
-	{unix.RLIMIT_DATA, "a data segment of ", " kB (ulimit -d)", 1 << 10, 16 << 20, 1 << 30},
-	{unix.RLIMIT_NOFILE, "", " open files (ulimit -n)", 1, 16, 64},
-	{unix.RLIMIT_NPROC, "", " processes (ulimit -u)", 1, 0, 0},
+	{unix.RLIMIT_AS, "an address space of ", " kB (ulimit -v)", 10, 64 << 20, 2 << 30},
+	{unix.RLIMIT_DATA, "a data segment of ", " kB (ulimit -d)", 10, 16 << 20, 1 << 30},
+	{unix.RLIMIT_NOFILE, "", " open files (ulimit -n)", 0, 16, 64},
+	{unix.RLIMIT_NPROC, "", " processes (ulimit -u)", 0, 0, 0},
 }
 
 // A need says what the runtime and poolrun need of a resource.
 type need struct {
 	resource     uintptr
 	before, unit string // for the message
-	divisor      uint64 // so many make one of the unit
+	shift        uint   // bits between bytes, or whatever is limited, and the unit
 	least        uint64 // with less it does not work
 	comfortable  uint64 // with this it works without more ado
 }
@@ -61,10 +61,10 @@ func refuse(n *need, has uint64) {
 	var l line
 	l.add("poolrun: cannot run with ")
 	l.add(n.before)
-	l.addNumber(has / n.divisor)
+	l.addNumber(has >> n.shift)
 	l.add(n.unit)
 	l.add(": ")
-	l.addNumber(n.least / n.divisor)
+	l.addNumber(n.least >> n.shift)
 	l.add(" are needed\n")
 	l.say()
 	sys(unix.SYS_EXIT_GROUP, exitFailure, 0, 0, 0)

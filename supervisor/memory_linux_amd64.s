@@ -1,3 +1,4 @@
+#include "go_asm.h"
 #include "textflag.h"
 
 // void *mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset),
@@ -9,7 +10,7 @@ TEXT poolrun_mmap(SB), NOSPLIT, $64
 	MOVL  DX, CX
 	MOVL  R8, SI
 	MOVL  R9, R8
-	LEAQ  ·bareG(SB), R14
+	LEAQ  ·bare+const_bareStackSize(SB), R14
 	XORPS X15, X15
 	MOVQ  ·mapThrift(SB), DX
 	MOVQ  (DX), R12

@@ -51,7 +51,7 @@ func (s *Signals) Run(c Command) (Status, error) {
 	// A signal that came in this moment may have found no command, so the terminal's too
 	// are passed on. A command that did get it, and is so young, does not mind another.
 	young := true
-	var buffer [16]siginfo
+	var buffer [4]siginfo
 	for {
 		// Nobody else waits for the command, so its pid is safe to signal until then.
 		for _, i := range caught(&buffer) {
@@ -72,7 +72,7 @@ func (s *Signals) Run(c Command) (Status, error) {
 func (s *Signals) stillWanted() error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	var buffer [16]siginfo
+	var buffer [4]siginfo
 	for signals := caught(&buffer); len(signals) > 0; signals = caught(&buffer) {
 		for _, i := range signals {
 			switch n := syscall.Signal(i.signal); effectOf(i) {

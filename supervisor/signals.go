@@ -27,7 +27,7 @@ type Signals struct {
 }
 
 var catchOnce = sync.OnceValues(func() (*Signals, error) {
-	s := &Signals{kept: slices.Clone(atEntry.pending[:atEntry.pendingLength])}
+	s := &Signals{kept: slices.Clone(pendingAtEntry.signals[:pendingAtEntry.length])}
 	return s, catchAll()
 })
 
@@ -123,7 +123,7 @@ func (s *Signals) distribute() {
 func (s *Signals) distributeOnce() (goOn bool) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	var buffer [16]siginfo
+	var buffer [4]siginfo
 	for s.to != nil {
 		signals := caught(&buffer)
 		if len(signals) == 0 {
@@ -239,7 +239,7 @@ func (s *Signals) Default() {
 			setAction(n, &sigaction{}, nil)
 		}
 	}
-	var buffer [16]siginfo
+	var buffer [4]siginfo
 	for signals := caught(&buffer); len(signals) > 0; signals = caught(&buffer) {
 		for _, i := range signals {
 			if effectOf(i) == death {

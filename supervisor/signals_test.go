@@ -53,7 +53,7 @@ func TestASignalEndsAContext(t *testing.T) {
 
 // isCaught waits for this signal to be caught.
 func isCaught(n syscall.Signal) bool {
-	var buffer [16]siginfo
+	var buffer [4]siginfo
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		for _, i := range caught(&buffer) {
 			if syscall.Signal(i.signal) == n {

@@ -85,7 +85,7 @@ func spawnOnce(c Command, pending []siginfo) (pid int, err error) {
 	return pid, nil
 }
 
-// clone makes a child that calls child on bareStack, which must not return. A negative
+// clone makes a child that calls child on bare.stack, which must not return. A negative
 // result is an errno.
 //
 //go:noescape

@@ -283,3 +283,26 @@ func TestAStoppedPoolrunFollowsItsCommand(t *testing.T) {
 	waitStatus(t, name, "the slot free", func(s status) bool { return s.InUse == 0 })
 	wantEmpty(t, name)
 }
+
+// When a terminal is gone, the kernel sends SIGHUP to the session's leader alone.
+func TestTheHangupOfASessionLeaderReachesTheCommand(t *testing.T) {
+	name := newPool(t, 1)
+	pty, tty := openPTY(t)
+	cmd := poolrun(t, "--pool", name, "sh", "-c", "trap 'exit 5' HUP; echo ready >&3; while :; do sleep 0.05; done")
+	read, write, err := os.Pipe()
+	check(err)
+	defer read.Close()
+	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = tty, tty, tty, []*os.File{write}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	mustStart(t, cmd)
+	write.Close()
+	tty.Close()
+	_, err = read.Read(make([]byte, 1))
+	check(err)
+	pty.Close()
+	cmd.Wait()
+	if code := shellCode(cmd); code != 5 {
+		t.Errorf("exit code %d", code)
+	}
+	wantEmpty(t, name)
+}
