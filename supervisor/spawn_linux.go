@@ -26,8 +26,9 @@ type spawned struct {
 	errno     int // execve(2)'s, of a child that has failed
 }
 
-// spawn starts the command, with these signals pending, as vfork(2) and execve(2) do: the child runs in this
-// process's memory, and this thread goes on when the child has exec'd or ended.
+// spawn starts the command, with these signals pending, as vfork(2) and execve(2) do: the
+// child runs in this process's memory, and this thread goes on when the child has exec'd
+// or ended.
 //
 // A child differs from a process that had exec'd by what fork(2) does not hand on. The
 // child puts that right, and what the Go runtime has changed: see become.

@@ -226,6 +226,11 @@ func TestTheTerminalsSignalsReachACommandOfAnotherGroup(t *testing.T) {
 		term.typed("poolrun --pool " + name + " timeout 1000 sh -c 'echo ready; sleep 1000'\n")
 		term.wait("ready\r")
 		pid, child := term.processes(name)
+		t.Cleanup(func() {
+			if t.Failed() {
+				syscall.Kill(-child, syscall.SIGKILL)
+			}
+		})
 		term.typed("\x1a")
 		eventually(t, "both stopped", func() bool { return isInState(pid, 'T') && isInState(child, 'T') })
 		term.typed("fg\n")

@@ -99,25 +99,31 @@ func TestEveryDeadlySignalEndsTheWait(t *testing.T) {
 }
 
 // A signal that was blocked when poolrun started does not end the wait: the command
-// finds it pending.
+// finds it pending. So it finds one that was pending already.
 func TestABlockedSignalIsPendingForTheCommand(t *testing.T) {
 	listener := cProgram(t, "siginfo")
-	name := newPool(t, 1)
-	release := holdSlot(t, name)
-	cmd := command(t, "changed", "blocked", binaries.poolrun, "--pool", name, "--", listener.Path)
-	next := startLines(t, cmd)
-	waitStatus(t, name, "one in line", func(s status) bool { return s.Waiting == 1 })
-	cmd.Process.Signal(syscall.SIGTERM)
-	release()
-	for _, want := range []string{"ready", "15 0 0"} {
-		if line := next(); line != want {
-			t.Errorf("%q instead of %q", line, want)
+	for _, what := range []string{"blocked", "pending"} {
+		name := newPool(t, 1)
+		release := holdSlot(t, name)
+		cmd := command(t, "changed", what, binaries.poolrun, "--pool", name, "--", listener.Path)
+		next := startLines(t, cmd)
+		waitStatus(t, name, "one in line", func(s status) bool { return s.Waiting == 1 })
+		code := -6 // SI_TKILL
+		if what == "blocked" {
+			code = 0
+			cmd.Process.Signal(syscall.SIGTERM)
 		}
+		release()
+		for _, want := range []string{"ready", fmt.Sprintf("15 %d 0", code)} {
+			if line := next(); line != want {
+				t.Errorf("%s: %q instead of %q", what, line, want)
+			}
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		wantEmpty(t, name)
 	}
-	if err := cmd.Wait(); err != nil {
-		t.Error(err)
-	}
-	wantEmpty(t, name)
 }
 
 // Commands other than run are killed by a signal while they wait for the ledger lock.
@@ -155,10 +161,6 @@ var inherited = map[string]func(){
 	"nothing": func() {},
 	"blocked": func() {
 		block(syscall.SIGHUP, syscall.SIGTERM, syscall.SIGCHLD, syscall.SIGURG, syscall.SIGSEGV, 32, 40)
-	},
-	"pending": func() {
-		block(40)
-		check(unix.Kill(os.Getpid(), 40))
 	},
 	"ignored": func() {
 		ignore(syscall.SIGHUP, syscall.SIGCHLD, syscall.SIGPROF, syscall.SIGSEGV, syscall.SIGSYS, 33, 40)
@@ -241,7 +243,12 @@ func call(number, a, b, c uintptr) {
 // changed WHAT COMMAND...: changes one thing that execve(2) hands on, and then exec's.
 func changed() {
 	runtime.LockOSThread() // some are a thread's
-	inherited[os.Args[1]]()
+	if what := os.Args[1]; what == "pending" {
+		block(syscall.SIGTERM)
+		check(unix.Tgkill(os.Getpid(), unix.Gettid(), syscall.SIGTERM))
+	} else {
+		inherited[what]()
+	}
 	path, err := exec.LookPath(os.Args[2])
 	check(err)
 	check(syscall.Exec(path, os.Args[2:], os.Environ()))
@@ -274,7 +281,7 @@ func attributes() {
 func TestWhatExecveHandsOnReachesTheCommand(t *testing.T) {
 	name := newPool(t, 1)
 	looks := [][]string{
-		{"grep", "-E", "^(Umask|Groups|ShdPnd|Sig(Q|Ign|Blk)|Cap|NoNew|Seccomp|Cpus_allowed|Mems_allowed|THP|CoreD)", "/proc/self/status"},
+		{"grep", "-E", "^(Umask|Groups|Sig(Q|Ign|Blk)|Cap|NoNew|Seccomp|Cpus_allowed|Mems_allowed|THP|CoreD)", "/proc/self/status"},
 		{"sh", "-c", "cd /proc/$$; cat oom_score_adj coredump_filter timerslack_ns limits cgroup attr/current 2>&1; nice"},
 		{"sh", "-c", "pwd; ls /proc/$$/fd; env | grep -v -e ^POOLRUN_ -e ^_= | sort"},
 		{"attributes"},
