@@ -11,8 +11,8 @@ import (
 // memory, a panic) is a report of many lines for whoever debugs the program. A user
 // gets its first line, as a message of poolrun's, and the runtime then exits with
 // status 2; or it dies of the signal that the line names: a fault's, or one that
-// somebody has sent before catchAll. Until the command runs that is all that happens; from then on the slot is
-// held for the command as if poolrun had been killed.
+// somebody has sent before catchAll. If the command runs by then, it keeps its slot, as
+// if poolrun had been killed.
 
 // overrideWrite is what the runtime writes with, if it is set
 // (runtime/time_nofake.go). enter sets it.
