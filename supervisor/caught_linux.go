@@ -1,79 +1,148 @@
 package supervisor
 
 import (
-	"math/bits"
-	"sync/atomic"
+	"fmt"
+	"os"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// Caught signals, without os/signal. That has a thread of its own for them, and
-// catching each one takes two switches to it and back: 0.4 ms in all, a third of
-// what flock(1) takes to run a command.
+// Caught signals, without os/signal: that has a thread of its own for them, and it
+// tells nothing of who sent a signal.
 //
 // The handler, in handler_linux_*.s, does what is safe in a handler and no more
-// (signal-safety(7)): it sets a bit in pending and adds to an eventfd, on which
-// the process sleeps. execve(2) takes the handler away from the command.
+// (signal-safety(7)): it writes the signal's siginfo into a pipe. So the pipe is the
+// queue: every signal that was delivered is in it once, in order, those of real time
+// as often as they came. Where it is full (nobody has read 500 signals), signals are
+// lost, as they are in the kernel (RLIMIT_SIGPENDING). execve(2) takes the handler
+// away from the command.
+//
+// A fault of this program's own is handed to the runtime's handler, which makes a
+// panic of it (shm.CatchFault relies on that): one of the faults that the kernel
+// sent, which si_code tells.
 var (
-	pending uint64 // bit n-1: signal n was caught and not taken yet
-	wakeUps int32  // the eventfd
+	pipeIn  int32 // where the handler writes
+	pipeOut int32 // where the signals are read
+
+	//lint:ignore U1000 assembly uses it
+	runtimeHandler uintptr // the runtime's handler of faults
 )
+
+// faults are the signals that a fault raises, in the thread that has made it.
+const faults set = 1<<(unix.SIGILL-1) | 1<<(unix.SIGTRAP-1) | 1<<(unix.SIGBUS-1) |
+	1<<(unix.SIGFPE-1) | 1<<(unix.SIGSEGV-1) | 1<<(unix.SIGSYS-1)
 
 // handler returns the addresses of the handler and of its end.
 func handler() (note, end uintptr)
 
-// A set is a set of signals: bit n-1 for signal n.
-type set uint64
-
-func setOf(signals ...syscall.Signal) (s set) {
-	for _, n := range signals {
-		s |= 1 << (n - 1)
-	}
-	return s
+// A siginfo is a siginfo_t of 64-bit Linux (sigaction(2)), with the members that a
+// signal from a process has.
+type siginfo struct {
+	signal int32
+	errno  int32
+	code   int32
+	_      int32
+	pid    int32
+	uid    uint32
+	_      [13]uint64
 }
 
-func (s set) has(n syscall.Signal) bool { return s&setOf(n) != 0 }
+// Values of code, from asm-generic/siginfo.h. Those of the kernel are above 0, and
+// those of kill(2) and of all other processes are not.
+const (
+	sentByKill   = 0    // SI_USER
+	sentByTkill  = -6   // SI_TKILL
+	sentByKernel = 0x80 // SI_KERNEL: not for a child, a fault or a timer; a terminal does it
+)
 
-// each calls yield for every signal in the set.
-func (s set) each(yield func(syscall.Signal) bool) {
-	for ; s != 0; s &= s - 1 {
-		if !yield(syscall.Signal(bits.TrailingZeros64(uint64(s)) + 1)) {
-			return
+// catchAll catches all signals from now on that can be caught, those excepted that
+// were ignored at the start of the process. Some it catches in any case: with SIGCHLD
+// ignored, wait(2) gives no status; SIGCONT has to reach a command that has stopped;
+// the faults are the runtime's.
+func catchAll() error {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		return fmt.Errorf("cannot catch signals: %w", err)
+	}
+	pipeOut, pipeIn = int32(fds[0]), int32(fds[1])
+	var before sigaction
+	setAction(syscall.SIGSEGV, nil, &before)
+	runtimeHandler = before.handler
+
+	ignore := sigaction{handler: sigIgnore}
+	always := setOf(syscall.SIGCHLD, syscall.SIGCONT) | faults
+	for n := syscall.Signal(1); n <= lastSignal; n++ {
+		if atEntry.ignored.has(n) && !always.has(n) {
+			setAction(n, &ignore, nil)
+		} else {
+			catch(n)
 		}
 	}
+	unblock()
+	return nil
 }
 
-// openWakeUps makes what sleep sleeps on.
-func openWakeUps() error {
-	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
-	wakeUps = int32(fd)
-	return err
-}
-
-// catch catches a signal from now on.
 func catch(n syscall.Signal) {
 	note, end := handler()
-	setAction(n, &sigaction{handler: note, flags: saOnStack | saRestart | saRestorer, restorer: end, mask: ^uint64(0)}, nil)
+	setAction(n, &sigaction{handler: note, flags: saSiginfo | saOnStack | saRestart | saRestorer, restorer: end, mask: ^uint64(0)}, nil)
 }
 
-// take takes those signals of a set that were caught.
-func take(wanted set) set {
-	return set(atomic.AndUint64(&pending, ^uint64(wanted))) & wanted
+// unblock lets this thread take signals. (All threads take those which the runtime
+// unblocks; the others are blocked in all threads but this one if enter has blocked them.)
+func unblock() {
+	var none set
+	setMask(unix.SIG_SETMASK, &none, nil)
 }
 
-// sleep returns when a signal has been caught, or wake called, since it returned
-// last. It may also return for no reason.
+// caught returns the next signals that were caught.
+func caught(buffer *[4]siginfo) []siginfo {
+	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(pipeOut), uintptr(unsafe.Pointer(buffer)), unsafe.Sizeof(*buffer))
+	if errno != 0 { // EAGAIN: there is none
+		return nil
+	}
+	return buffer[:n/unsafe.Sizeof(siginfo{})]
+}
+
+// sleep returns when there is something that caught will return. It may also return
+// for no reason.
 func sleep() {
-	var count [8]byte
-	unix.Read(int(wakeUps), count[:])
+	unix.Poll([]unix.PollFd{{Fd: pipeOut, Events: unix.POLLIN}}, -1)
 }
 
-func wake() { unix.Write(int(wakeUps), []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
+// wake ends a sleep, with a signal 0.
+func wake() {
+	var nobody siginfo
+	unix.RawSyscall(unix.SYS_WRITE, uintptr(pipeIn), uintptr(unsafe.Pointer(&nobody)), unsafe.Sizeof(nobody))
+}
+
+// send sends a signal to a process, or to a group where pid is negative: like the one
+// that was caught, with its value if it was queued with one.
+func (i *siginfo) send(pid int) error {
+	if i.code < 0 && i.code != sentByTkill && pid > 0 {
+		_, _, errno := unix.RawSyscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(pid), uintptr(i.signal), uintptr(unsafe.Pointer(i)))
+		if errno != unix.EAGAIN { // too many are queued (RLIMIT_SIGPENDING)
+			return asError(errno)
+		}
+	}
+	return unix.Kill(pid, syscall.Signal(i.signal))
+}
+
+// isOwn reports whether this process has sent the signal itself: a SIGPIPE or SIGXFSZ
+// of its own write, or the SIGURG by which the runtime interrupts a goroutine.
+func (i *siginfo) isOwn() bool { return i.code <= 0 && int(i.pid) == os.Getpid() }
+
+func asError(errno syscall.Errno) error {
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
 
 // Flags of sigaction(2), from asm/signal.h.
 const (
+	saSiginfo  = 0x00000004
 	saRestorer = 0x04000000
 	saOnStack  = 0x08000000 // Go's threads have small stacks
 	saRestart  = 0x10000000
@@ -89,5 +158,10 @@ type sigaction struct {
 
 func setAction(n syscall.Signal, new, old *sigaction) {
 	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(n),
+		uintptr(unsafe.Pointer(new)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
+}
+
+func setMask(how uintptr, new, old *set) {
+	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, how,
 		uintptr(unsafe.Pointer(new)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
 }

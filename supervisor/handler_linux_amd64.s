@@ -1,22 +1,23 @@
+#include "go_asm.h"
 #include "textflag.h"
 
-DATA one<>+0(SB)/8, $1
-GLOBL one<>(SB), RODATA|NOPTR, $8
-
-// The handler of caught signals, see caught_linux.go: notes the signal's bit in
-// pending and adds one to the eventfd.
+// The handler of caught signals (int signal, siginfo_t *info, void *context), see
+// caught_linux.go: writes info into the pipe; or, where the kernel has sent one of the
+// faults, goes on in the runtime's handler.
 TEXT noteSignal<>(SB), NOSPLIT|NOFRAME, $0
-	MOVL DI, CX
-	SUBL $1, CX
-	MOVQ $1, AX
-	SHLQ CX, AX
-	LOCK
-	ORQ  AX, ·pending(SB)
+	CMPL siginfo_code(SI), $0
+	JLE  note
+	LEAL -1(DI), CX
+	MOVQ $const_faults, AX
+	BTQ  CX, AX
+	JCC  note
+	MOVQ ·runtimeHandler(SB), AX
+	JMP  AX
 
-	// write(wakeUps, &one, 8)
-	MOVL ·wakeUps(SB), DI
-	LEAQ one<>(SB), SI
-	MOVL $8, DX
+note:
+	// write(pipeIn, info, sizeof *info)
+	MOVL ·pipeIn(SB), DI
+	MOVL $siginfo__size, DX
 	MOVL $1, AX
 	SYSCALL
 	RET

@@ -1,26 +1,22 @@
+#include "go_asm.h"
 #include "textflag.h"
 
-DATA one<>+0(SB)/8, $1
-GLOBL one<>(SB), RODATA|NOPTR, $8
-
-// The handler of caught signals, see caught_linux.go: notes the signal's bit in
-// pending and adds one to the eventfd.
+// The handler of caught signals: see handler_linux_amd64.s.
 TEXT noteSignal<>(SB), NOSPLIT|NOFRAME, $0
-	SUB  $1, R0, R1
-	MOVD $1, R2
-	LSL  R1, R2, R2
-	MOVD $·pending(SB), R3
+	MOVW siginfo_code(R1), R3
+	CMPW $0, R3
+	BLE  note
+	SUB  $1, R0, R3
+	MOVD $const_faults, R4
+	LSR  R3, R4, R4
+	TBZ  $0, R4, note
+	MOVD ·runtimeHandler(SB), R3
+	B    (R3)
 
-again:
-	LDAXR (R3), R4
-	ORR   R2, R4, R4
-	STLXR R4, (R3), R5
-	CBNZ  R5, again
-
-	// write(wakeUps, &one, 8)
-	MOVW ·wakeUps(SB), R0
-	MOVD $one<>(SB), R1
-	MOVD $8, R2
+note:
+	// write(pipeIn, info, sizeof *info)
+	MOVW ·pipeIn(SB), R0
+	MOVD $siginfo__size, R2
 	MOVD $64, R8
 	SVC
 	RET

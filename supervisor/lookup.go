@@ -1,55 +1,75 @@
 package supervisor
 
 import (
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// Look finds the file of a command as execvp(3) does: a name with a slash is a
-// path, any other is looked for in the directories of PATH. The error is
-// fs.ErrNotExist where there is no such file, fs.ErrPermission where all that
-// were found cannot be executed.
+// Look finds the file of a command as execvp(3) does: a name with a slash is a path,
+// any other is looked for in the directories of PATH, whose names are taken as they
+// are. Where one cannot be executed, the search goes on, and EACCES is the result if
+// there is no other. An empty directory is the working directory.
+//
+// The error is ENOENT where there is no such file; where there is one, it says why
+// execve(2) would fail: an errno, or a BadInterpreter.
 func Look(name string) (path string, err error) {
 	if strings.Contains(name, "/") {
-		return name, executable(name)
+		err = executable(name)
+	} else {
+		path, err = search(name)
+		name = path
 	}
-	result := fs.ErrNotExist
-	if name == "" {
-		return "", result
+	if err == nil {
+		err = checkInterpreters(name)
+	}
+	return name, err
+}
+
+func search(name string) (path string, err error) {
+	switch {
+	case name == "":
+		return "", unix.ENOENT
+	case len(name) > nameMax:
+		return "", unix.ENAMETOOLONG
 	}
 	dirs, ok := os.LookupEnv("PATH")
 	if !ok {
-		dirs = "/bin:/usr/bin"
+		dirs = "/bin:/usr/bin" // confstr(3), _CS_PATH
 	}
-	for _, dir := range filepath.SplitList(dirs) {
-		// An empty entry means the working directory.
-		path := filepath.Join(dir, name)
-		if dir == "" || dir == "." {
-			path = "./" + name
+	result := unix.ENOENT
+	for dir := range strings.SplitSeq(dirs, ":") {
+		path := name
+		if dir != "" {
+			path = dir + "/" + name
 		}
-		switch err := executable(path); {
-		case err == nil:
+		if len(path) >= unix.PathMax {
+			continue
+		}
+		switch err := executable(path); err {
+		case nil:
 			return path, nil
-		case os.IsPermission(err):
-			result = fs.ErrPermission
+		case unix.EACCES:
+			result = unix.EACCES
+		case unix.ENOENT, unix.ENOTDIR, unix.ESTALE, unix.ENODEV, unix.ETIMEDOUT:
+		default:
+			return "", err
 		}
 	}
 	return "", result
 }
 
+const nameMax = 255 // NAME_MAX, limits.h
+
+// executable returns the error of execve(2) as far as the file's name and mode decide.
 func executable(path string) error {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil && os.IsPermission(err):
-		return fs.ErrPermission
-	case err != nil:
-		return fs.ErrNotExist
-	case info.IsDir() || unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS) != nil:
-		return fs.ErrPermission
+	var stat unix.Stat_t
+	if err := unix.Stat(path, &stat); err != nil {
+		return err
 	}
-	return nil
+	if stat.Mode&unix.S_IFMT != unix.S_IFREG {
+		return unix.EACCES
+	}
+	return unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS)
 }

@@ -4,125 +4,124 @@
 //
 // There are two regimes. Until the command exists every failure is final. From
 // then on nothing may stop the supervision: what fails is left undone.
+//
+// Read entry_linux.go (what a process inherits, and how it starts), caught_linux.go
+// and signals.go, run.go and spawn_linux.go, pass_linux.go and stop_linux.go; and
+// bare_linux.go, for the rules of code that runs without the Go runtime.
 package supervisor
 
 import (
-	"errors"
+	"sync/atomic"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // A Command is what is to be run: in the process group of the caller, with its
-// descriptors, working directory, and all else that exec(2) hands on.
+// descriptors, working directory, and all else that execve(2) hands on.
 type Command struct {
 	Path    string
 	Args    []string // Args[0] is the name that the command sees as its own
 	Env     []string
-	Inherit []int         // descriptors to hand on although they are close-on-exec
-	Started func(pid int) // called when the command runs, before it is waited for
+	Inherit []int                                      // descriptors to hand on although they are close-on-exec
+	PID     *atomic.Int32                              // the command's pid is stored there before the command exists; may be nil
+	Started func(pid int)                              // called when the command runs, before it is waited for; may be nil
+	Refused func(n syscall.Signal, pid int, err error) // called, once for each signal, when it could not be passed on; may be nil
 }
 
-// Run starts the command, passes the caught signals on to it, and waits until it
-// has ended. An error means that there was no command: Interrupted where a signal
-// came before it, fs.ErrNotExist or whatever else execve(2) says.
+// Run starts the command, passes signals on to it, and waits until it has ended. An
+// error means that there was no command: Interrupted where a signal came before it,
+// ErrNoProcess, or whatever execve(2) says.
 //
-// The calling goroutine has to be wired to its thread (runtime.LockOSThread, or an
-// init function), since a child inherits what is a thread's own.
+// The calling goroutine has to be wired to its thread, the process's first
+// (runtime.LockOSThread in an init function or in main), since a child inherits what
+// is a thread's own.
 //
-// When the command stops at a terminal's Ctrl-Z (SIGTSTP), the caller stops too,
-// so that its own parent, a shell, sees it stopped.
+// When the command stops, the caller stops too, so that its own parent, a shell, sees
+// what it would have seen of the command. All other children that end are waited for:
+// as process 1 of a container, this process has to.
 func (s *Signals) Run(c Command) (Status, error) {
-	s.CatchStops()
-	catch(syscall.SIGCHLD)
+	s.Keep()
 	if err := s.stillWanted(); err != nil {
 		return Status{}, err
 	}
-	pid, err := start(c)
+	pid, err := spawn(c, s.kept)
 	if err != nil {
 		return Status{}, err
 	}
-	// A signal that came in this moment found no command, so the terminal's too are
-	// passed on. A command that did get it, and is so young, does not mind another.
-	for n := range take(deadly | harmless | stops).each {
-		syscall.Kill(pid, n)
-	}
-	if c.Started != nil {
-		c.Started(pid)
-	}
+	r := running{pid: pid, refused: c.Refused}
+	// A signal that came in this moment may have found no command, so the terminal's too
+	// are passed on. A command that did get it, and is so young, does not mind another.
+	young := true
+	var buffer [4]siginfo
 	for {
 		// Nobody else waits for the command, so its pid is safe to signal until then.
-		for n := range take(deadly | harmless | stops).each {
-			if !sentByTerminal(n) {
-				syscall.Kill(pid, n)
-			}
+		for _, i := range caught(&buffer) {
+			r.pass(i, young)
 		}
-		take(setOf(syscall.SIGCHLD))
-		var status syscall.WaitStatus
-		switch got, err := syscall.Wait4(pid, &status, syscall.WUNTRACED|syscall.WNOHANG, nil); {
-		case err == syscall.EINTR:
-		case err != nil: // ECHILD: somebody else has waited for it
-			return Status{lost}, nil
-		case got == 0:
-			sleep()
-		case !status.Stopped():
+		if young && c.Started != nil {
+			c.Started(pid)
+		}
+		young = false
+		if status, ended := r.wait(); ended {
 			return Status{status}, nil
-		case status.StopSignal() == syscall.SIGTSTP:
-			Stop()
 		}
+		sleep()
 	}
 }
 
 // stillWanted takes the signals that came before there was a command.
 func (s *Signals) stillWanted() error {
-	for {
-		err := interruption()
-		if err != (Interrupted{syscall.SIGTSTP}) {
-			return err
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	var buffer [4]siginfo
+	for signals := caught(&buffer); len(signals) > 0; signals = caught(&buffer) {
+		for _, i := range signals {
+			switch n := syscall.Signal(i.signal); effectOf(i) {
+			case kept:
+				s.kept = append(s.kept, i)
+			case stop:
+				Stop(n)
+			case death:
+				return Interrupted{n}
+			}
 		}
-		Stop()
+	}
+	return nil
+}
+
+// A running is a command that runs.
+type running struct {
+	pid     int
+	refused func(n syscall.Signal, pid int, err error)
+	told    set // signals of which refused was told
+	watcher int // pid of the last child that watched the command: its SIGCONT is for this process
+}
+
+// wait waits for all children that have ended or stopped, without blocking.
+func (r *running) wait() (status syscall.WaitStatus, ended bool) {
+	for {
+		switch got, err := syscall.Wait4(-1, &status, syscall.WUNTRACED|syscall.WNOHANG, nil); {
+		case err == syscall.EINTR:
+		case err != nil: // ECHILD: somebody else has waited for the command
+			return lost, true
+		case got == 0:
+			return 0, false
+		case got != r.pid: // an orphan, or one that was a child before this program was exec'd
+		case !status.Stopped():
+			return status, true
+		default:
+			r.stopLike(status.StopSignal())
+		}
 	}
 }
 
 // The status of a command of which no status can be had: exit code 2.
 const lost syscall.WaitStatus = 2 << 8
 
-func start(c Command) (pid int, err error) {
-	for _, fd := range c.Inherit {
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
-			return 0, err
+// reap waits for a child that is about to end.
+func reap(pid int) {
+	for {
+		if _, err := syscall.Wait4(pid, nil, syscall.WALL, nil); err != syscall.EINTR {
+			return
 		}
 	}
-	attr := &syscall.ProcAttr{Env: c.Env, Files: standardFiles()}
-	restoreSlack()
-	pid, err = syscall.ForkExec(c.Path, c.Args, attr)
-	if errors.Is(err, syscall.ENOEXEC) { // a script without #!, as in execvp(3)
-		args := append([]string{shell, c.Path}, c.Args[1:]...)
-		pid, err = syscall.ForkExec(shell, args, attr)
-	}
-	return pid, err
-}
-
-const shell = "/bin/sh"
-
-// sentByTerminal reports whether a caught signal has reached the command as well: a
-// Ctrl-C, Ctrl-\ or Ctrl-Z goes to the whole foreground process group.
-func sentByTerminal(n syscall.Signal) bool {
-	switch n {
-	case syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTSTP:
-		return inForeground()
-	}
-	return false
-}
-
-// inForeground reports whether this process's group is the foreground group of
-// its controlling terminal.
-func inForeground() bool {
-	fd, err := unix.Open("/dev/tty", unix.O_RDONLY|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return false
-	}
-	defer unix.Close(fd)
-	group, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
-	return err == nil && group == unix.Getpgrp()
 }

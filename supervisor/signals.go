@@ -4,59 +4,141 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/bits"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 )
 
 var (
-	// deadly signals end a process that does nothing about them. While there is no
-	// command yet they end the wait for it; later they are the command's.
-	deadly = setOf(syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM,
-		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM, syscall.SIGABRT)
-	// harmless signals are only for the command.
-	harmless = setOf(syscall.SIGWINCH, syscall.SIGCONT)
-	stops    = setOf(syscall.SIGTSTP)
+	// harmless signals do nothing by default, signal(7).
+	harmless = setOf(syscall.SIGCHLD, syscall.SIGCONT, syscall.SIGURG, syscall.SIGWINCH)
+	// stops stop a process by default.
+	stops = setOf(syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
 )
 
-// Signals are the signals that a process catches for its command. There is one
-// per process.
-type Signals struct{}
-
-// Catch starts to catch signals, those that were ignored at the start of the
-// process excepted: they stay ignored, here and in the command. SIGTSTP is caught
-// only after CatchStops; before, it stops the process as it should. Call it once,
-// before anything that a signal may interrupt.
-func Catch() (*Signals, error) {
-	restoreIgnored()
-	if err := openWakeUps(); err != nil {
-		return nil, fmt.Errorf("cannot catch signals: %w", err)
-	}
-	s := &Signals{}
-	s.catch(deadly | harmless)
-	return s, nil
+// Signals are the signals that a process catches, for its command or for itself.
+// There is one per process.
+type Signals struct {
+	mutex     sync.Mutex
+	to        func(siginfo) // what becomes of caught signals; nil: they are left where they are
+	listening bool          // there is a goroutine that calls to
+	kept      []siginfo     // for the command, to be pending: they were blocked when the process started
 }
 
-// CatchStops starts to catch SIGTSTP too: for one that has something to do before
-// it stops. It does not stop then unless Stop is called, or Run sees its command
-// stopped.
-func (s *Signals) CatchStops() { s.catch(stops) }
+var catchOnce = sync.OnceValues(func() (*Signals, error) {
+	s := &Signals{kept: slices.Clone(pendingAtEntry.signals[:pendingAtEntry.length])}
+	return s, catchAll()
+})
 
-func (s *Signals) catch(signals set) {
-	for n := range signals.each {
-		if !ignoredAtStart(n) {
-			catch(n)
+// Catch starts to catch signals. Those that were ignored when the process started
+// stay ignored, here and in the command. What is caught is kept until Obey, Default,
+// Context or Run makes something of it.
+func Catch() (*Signals, error) { return catchOnce() }
+
+// As early as can be, see enter.
+func init() {
+	if atEntry.entered {
+		Catch()
+	}
+}
+
+// An effect is what a signal does to a process that does nothing about it.
+type effect int
+
+const (
+	none effect = iota
+	kept        // it was blocked at the start: pending, for the command to find so
+	stop
+	death
+)
+
+// effectOf says what a caught signal would do to this process if nobody caught it.
+func effectOf(i siginfo) effect {
+	n := syscall.Signal(i.signal)
+	switch {
+	case n == 0 || i.isOwn() || atEntry.ignored.has(n):
+		return none
+	case n == syscall.SIGCHLD && i.code > 0: // a child of this process's
+		return none
+	case atEntry.blocked.has(n):
+		return kept
+	case harmless.has(n):
+		return none
+	case stops.has(n):
+		return stop
+	}
+	return death
+}
+
+// Obey makes signals do what they do by default, until Keep, Context or Run is called:
+// for one that has nothing to put in order before it dies.
+//
+// A shell without job control ignores SIGQUIT for its background commands, to keep the
+// terminal's Ctrl-\ from them (POSIX, "Asynchronous AND-OR Lists"). One that somebody
+// sends on purpose is obeyed all the same.
+func (s *Signals) Obey() {
+	catch(syscall.SIGQUIT)
+	s.listen(func(i siginfo) {
+		n := syscall.Signal(i.signal)
+		switch effect := effectOf(i); {
+		case effect == stop:
+			Stop(n)
+		case effect == death, n == syscall.SIGQUIT && i.code == sentByKill && !i.isOwn():
+			Die(n)
+		}
+	})
+}
+
+// listen makes a goroutine that calls to for all signals that are caught, in place of
+// what was called before.
+func (s *Signals) listen(to func(siginfo)) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.to = to
+	if !s.listening {
+		s.listening = true
+		go s.distribute()
+	}
+}
+
+// Keep makes the signals that come from now on stay where they are. It does not wait for
+// the goroutine to end, which would take two switches between threads, at a moment at
+// which a command can start.
+func (s *Signals) Keep() {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.to = nil
+	if s.listening {
+		wake()
+	}
+}
+
+func (s *Signals) distribute() {
+	for s.distributeOnce() {
+		sleep()
+	}
+}
+
+func (s *Signals) distributeOnce() (goOn bool) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	var buffer [4]siginfo
+	for s.to != nil {
+		signals := caught(&buffer)
+		if len(signals) == 0 {
+			return true
+		}
+		for _, i := range signals {
+			if s.to == nil || effectOf(i) == kept {
+				s.kept = append(s.kept, i)
+			} else {
+				s.to(i)
+			}
 		}
 	}
-}
-
-// Stop stops this process as an uncaught SIGTSTP would, and returns when it goes
-// on.
-func Stop() {
-	if !ignoredAtStart(syscall.SIGTSTP) {
-		raiseByDefault(syscall.SIGTSTP)
-	}
+	s.listening = false
+	return false
 }
 
 // Interrupted is the cause of a context that a signal has ended.
@@ -64,25 +146,21 @@ type Interrupted struct{ Signal syscall.Signal }
 
 func (i Interrupted) Error() string { return fmt.Sprintf("interrupted by %v", i.Signal) }
 
-// interruption takes a signal that ends a wait, if one was caught.
-func interruption() error {
-	if caught := take(deadly | stops); caught != 0 {
-		return Interrupted{syscall.Signal(bits.TrailingZeros64(uint64(caught)) + 1)}
-	}
-	return nil
-}
-
-// Context returns a context that ends at the deadline (the zero time: none), or
-// with the first deadly signal, or SIGTSTP where that is caught: its cause is then
-// an Interrupted. Where nobody has called stop a second after a deadly one, the
-// process is stuck in something that knows no context, and dies at once. After
-// stop, which must be called before Run, signals are kept for the command.
+// Context returns a context that ends at the deadline (the zero time: none), or with
+// the first signal that kills a process by default: its cause is then an Interrupted.
+// Where nobody has called stop a second after that, the process is stuck in something
+// that knows no context, and dies at once. A signal that stops a process does so in a
+// call of pause, which is to see to it that the process can be stopped (nil: at any
+// moment), and changes nothing else. After stop, signals are kept for the command.
 //
-// It listens for signals only once somebody waits for it (Done): a wait that does
-// not come about costs nothing.
-func (s *Signals) Context(deadline time.Time) (ctx context.Context, stop func()) {
+// It listens for signals only once somebody waits for it (Done): a wait that does not
+// come about costs nothing.
+func (s *Signals) Context(deadline time.Time, pause func(stop func())) (ctx context.Context, stop func()) {
+	if pause == nil {
+		pause = func(stop func()) { stop() }
+	}
 	parent, cancel := context.WithCancelCause(context.Background())
-	l := &listener{Context: parent, cancel: cancel, deadline: deadline, stopped: make(chan struct{})}
+	l := &listener{Context: parent, cancel: cancel, signals: s, deadline: deadline, pause: pause}
 	return l, sync.OnceFunc(l.stop)
 }
 
@@ -90,26 +168,17 @@ func (s *Signals) Context(deadline time.Time) (ctx context.Context, stop func())
 type listener struct {
 	context.Context
 	cancel   context.CancelCauseFunc
+	signals  *Signals
 	deadline time.Time
+	pause    func(stop func())
 	listens  sync.Once
-	timer    *time.Timer
-
-	mutex   sync.Mutex
-	stopped chan struct{} // closed by stop, under the mutex: from then on no signal is taken
+	timers   []*time.Timer
+	stopped  bool // stop was called
 }
 
 func (l *listener) Deadline() (time.Time, bool) { return l.deadline, !l.deadline.IsZero() }
 
 func (l *listener) Err() error {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	if l.Context.Err() == nil && !l.isStopped() {
-		if err := interruption(); err != nil {
-			l.cancel(err)
-		} else if !l.deadline.IsZero() && !time.Now().Before(l.deadline) {
-			l.cancel(context.DeadlineExceeded)
-		}
-	}
 	if errors.Is(context.Cause(l.Context), context.DeadlineExceeded) {
 		return context.DeadlineExceeded
 	}
@@ -119,57 +188,63 @@ func (l *listener) Err() error {
 func (l *listener) Done() <-chan struct{} {
 	l.listens.Do(func() {
 		if !l.deadline.IsZero() {
-			l.timer = time.AfterFunc(time.Until(l.deadline), func() { l.cancel(context.DeadlineExceeded) })
+			l.timers = append(l.timers, time.AfterFunc(time.Until(l.deadline), func() { l.cancel(context.DeadlineExceeded) }))
 		}
-		go l.listen()
+		l.signals.listen(l.take)
 	})
 	return l.Context.Done()
 }
 
-func (l *listener) listen() {
-	for !l.isStopped() {
-		l.Err()
-		var interrupted Interrupted
-		if errors.As(context.Cause(l.Context), &interrupted) {
-			select {
-			case <-l.stopped:
-			case <-time.After(patience):
-				if deadly.has(interrupted.Signal) {
-					Die(interrupted.Signal)
-				}
+// take is called under the mutex of the signals.
+func (l *listener) take(i siginfo) {
+	switch n := syscall.Signal(i.signal); effectOf(i) {
+	case stop:
+		// Not here: whoever pause waits for may be stuck, and then a deadly signal is
+		// to be noticed.
+		go l.pause(func() {
+			l.signals.mutex.Lock()
+			defer l.signals.mutex.Unlock()
+			if !l.stopped {
+				Stop(n)
 			}
-			return
+		})
+	case death:
+		if l.Context.Err() == nil {
+			l.cancel(Interrupted{n})
+			l.timers = append(l.timers, time.AfterFunc(patience, func() { Die(n) }))
 		}
-		sleep()
 	}
-	wake() // whoever sleeps now: the last wake-up may have been for that one
-}
-
-func (l *listener) isStopped() bool {
-	select {
-	case <-l.stopped:
-		return true
-	default:
-		return false
-	}
-}
-
-// stop does not wait for listen to end, which would take two switches between
-// threads, at a moment at which a command can start.
-func (l *listener) stop() {
-	l.mutex.Lock()
-	close(l.stopped)
-	l.mutex.Unlock()
-	began := true
-	l.listens.Do(func() { began = false })
-	if began {
-		if l.timer != nil {
-			l.timer.Stop()
-		}
-		wake()
-	}
-	l.cancel(nil)
 }
 
 // How long an interrupted process may take to leave the line in form.
 const patience = time.Second
+
+func (l *listener) stop() {
+	l.signals.Keep()
+	l.signals.mutex.Lock()
+	l.stopped = true
+	for _, timer := range l.timers {
+		timer.Stop()
+	}
+	l.signals.mutex.Unlock()
+	l.cancel(nil)
+}
+
+// Default makes signals do to this process what they do by default, also those that
+// were caught and that nobody has looked at: for one that has put everything in order.
+func (s *Signals) Default() {
+	s.Keep()
+	for n := syscall.Signal(1); n <= lastSignal; n++ {
+		if !atEntry.ignored.has(n) {
+			setAction(n, &sigaction{}, nil)
+		}
+	}
+	var buffer [4]siginfo
+	for signals := caught(&buffer); len(signals) > 0; signals = caught(&buffer) {
+		for _, i := range signals {
+			if effectOf(i) == death {
+				Die(syscall.Signal(i.signal))
+			}
+		}
+	}
+}

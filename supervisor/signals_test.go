@@ -1,50 +1,64 @@
 package supervisor
 
 import (
-	"fmt"
+	"context"
 	"os"
-	"path/filepath"
-	"strings"
+	"os/exec"
+	"strconv"
+	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-// Whoever sleeps after a wait is woken: a wake-up that the wait's listener takes
-// while it ends is handed on.
-func TestAStoppedListenerKeepsNoWakeUp(t *testing.T) {
+// Signals that come after a wait are the command's: the wait's listener, which may end
+// later, leaves them where they are.
+func TestAStoppedListenerTakesNoSignal(t *testing.T) {
 	signals, err := Catch()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 100 {
-		ctx, stop := signals.Context(time.Time{})
+	for range 20 {
+		ctx, stop := signals.Context(time.Time{}, nil)
 		ctx.Done()
-		for !somebodySleeps() {
-			time.Sleep(time.Millisecond)
-		}
 		stop()
-		woken := make(chan bool)
-		go func() {
-			sleep()
-			close(woken)
-		}()
-		select {
-		case <-woken:
-		case <-time.After(10 * time.Second):
-			t.Fatal("the listener kept the wake-up")
+		if err := exec.Command("sh", "-c", "kill -USR1 "+strconv.Itoa(os.Getpid())).Run(); err != nil {
+			t.Fatal(err)
+		}
+		if ctx.Err() == nil || !isCaught(syscall.SIGUSR1) {
+			t.Fatal("the listener took the signal")
 		}
 	}
 }
 
-// somebodySleeps reports whether a thread of this process reads from wakeUps.
-func somebodySleeps() bool {
-	tasks, _ := filepath.Glob("/proc/self/task/*/syscall") // proc_pid_syscall(5)
-	for _, task := range tasks {
-		call, _ := os.ReadFile(task)
-		if strings.HasPrefix(string(call), fmt.Sprintf("%d %#x ", unix.SYS_READ, wakeUps)) {
-			return true
+func TestASignalEndsAContext(t *testing.T) {
+	signals, err := Catch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := signals.Context(time.Time{}, nil)
+	defer stop()
+	ctx.Done()
+	if err := exec.Command("sh", "-c", "kill -WINCH "+strconv.Itoa(os.Getpid())+"; kill -36 "+strconv.Itoa(os.Getpid())).Run(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(20 * time.Second):
+		t.Fatal("it did not")
+	}
+	if cause := context.Cause(ctx); cause != (Interrupted{36}) {
+		t.Error(cause)
+	}
+}
+
+// isCaught waits for this signal to be caught.
+func isCaught(n syscall.Signal) bool {
+	var buffer [4]siginfo
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		for _, i := range caught(&buffer) {
+			if syscall.Signal(i.signal) == n {
+				return true
+			}
 		}
 	}
 	return false

@@ -33,19 +33,14 @@ func Die(n syscall.Signal) {
 
 // raiseByDefault lets a signal do to this process what it does by default, and
 // if the process goes on after that, handles the signal again as before.
-//
-// os/signal cannot give a signal its default action back where the runtime
-// handles it: the runtime would die of some with a stack trace, and drop others.
 func raiseByDefault(n syscall.Signal) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var byDefault, before sigaction
-	var mask, maskBefore unix.Sigset_t
-	mask.Val[(n-1)/64] = 1 << ((n - 1) % 64)
-
+	only, maskBefore := setOf(n), set(0)
 	setAction(n, &byDefault, &before)
-	unix.PthreadSigmask(unix.SIG_UNBLOCK, &mask, &maskBefore)
+	setMask(unix.SIG_UNBLOCK, &only, &maskBefore)
 	unix.Tgkill(unix.Getpid(), unix.Gettid(), n)
-	unix.PthreadSigmask(unix.SIG_SETMASK, &maskBefore, nil)
+	setMask(unix.SIG_SETMASK, &maskBefore, nil)
 	setAction(n, &before, nil)
 }

@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"bufio"
 	"fmt"
 	"go/parser"
 	"go/token"
@@ -101,20 +100,11 @@ func TestExitCodesAreDocumented(t *testing.T) {
 	}
 }
 
-// What the entry point asks of the Go runtime, it gets.
+// What the entry point asks of the Go runtime, it gets: with more processors there would be
+// more threads than the supervising one, the monitor, and one or two that stand by.
 func TestPoolrunUsesOneProcessorAndALazyMonitor(t *testing.T) {
 	name := newPool(t, 1)
-	cmd := poolrun(t, "--pool", name, "--", "sleep", "1000")
-	cmd.Env = append(cmd.Env, "GODEBUG=schedtrace=1")
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	mustStart(t, cmd)
-	if line, err := bufio.NewReader(stderr).ReadString('\n'); err != nil || !strings.Contains(line, " gomaxprocs=1 ") {
-		t.Errorf("%q %v", line, err)
-	}
-	waitStatus(t, name, "a command", func(s status) bool { return s.InUse == 1 && s.Holders[0].CommandPID != 0 })
+	cmd, _ := startHolder(t, name)
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", cmd.Process.Pid))
 	lazy := 0
 	for _, task := range tasks {
@@ -122,11 +112,12 @@ func TestPoolrunUsesOneProcessorAndALazyMonitor(t *testing.T) {
 			lazy++
 		}
 	}
-	if lazy == 0 {
-		t.Errorf("none of %d threads has a slack of 4 ms", len(tasks))
+	if lazy == 0 || len(tasks) > 4 {
+		t.Errorf("of %d threads, %d have a slack of 4 ms", len(tasks), lazy)
 	}
 }
 
+// Seen in a program without the entry point, which obeys GODEBUG.
 func TestAnOrdinaryRunStartsWithoutKong(t *testing.T) {
 	name := newPool(t, 1)
 	const kong = "init github.com/alecthomas/kong "
@@ -137,7 +128,7 @@ func TestAnOrdinaryRunStartsWithoutKong(t *testing.T) {
 		{[]string{"--pool", name, "--", "true"}, false},
 		{[]string{"version"}, true},
 	} {
-		cmd := poolrun(t, run.args...)
+		cmd := command(t, binaries.plain, run.args...)
 		cmd.Env = append(cmd.Env, "GODEBUG=inittrace=1")
 		out, err := cmd.CombinedOutput()
 		if err != nil {

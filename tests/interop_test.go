@@ -8,31 +8,33 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/poolrun/poolrun/gate"
 )
 
-// cSemaphore builds the C program, once.
-var cSemaphore = sync.OnceValues(func() (string, error) {
+// buildC builds a C program of testdata/c, once.
+func buildC(name string) (path string, err error) {
 	cc, err := exec.LookPath("cc")
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(binaries.dir, "c-sem")
-	out, err := exec.Command(cc, "-O2", "-pthread", "-o", path, "testdata/c/sem.c").CombinedOutput()
+	path = filepath.Join(binaries.dir, "c-"+name)
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	out, err := exec.Command(cc, "-O2", "-pthread", "-o", path, "testdata/c/"+name+".c").CombinedOutput()
 	if err != nil {
 		return "", errors.New(string(out))
 	}
 	return path, nil
-})
+}
 
-// sem prepares a run of the C program.
-func sem(t testing.TB, args ...string) *exec.Cmd {
+// cProgram prepares a run of a C program.
+func cProgram(t testing.TB, name string, args ...string) *exec.Cmd {
 	t.Helper()
-	path, err := cSemaphore()
+	path, err := buildC(name)
 	if err != nil {
 		if os.Getenv("CI") != "" {
 			t.Fatal(err)
@@ -40,6 +42,12 @@ func sem(t testing.TB, args ...string) *exec.Cmd {
 		t.Skip("no C compiler: ", err)
 	}
 	return command(t, path, args...)
+}
+
+// sem prepares a run of the C program for semaphores.
+func sem(t testing.TB, args ...string) *exec.Cmd {
+	t.Helper()
+	return cProgram(t, "sem", args...)
 }
 
 func mustSem(t testing.TB, args ...string) string {

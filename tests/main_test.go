@@ -18,8 +18,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// The binaries under test, built once, as the Makefile builds them.
-var binaries struct{ poolrun, crashing, dir string }
+// The binaries under test, built once, as the Makefile builds them; and a plain one, without
+// the entry point of its own.
+var binaries struct{ poolrun, crashing, plain, dir string }
 
 // TestMain also serves as the programs that the tests run as commands: see
 // programs_test.go.
@@ -60,7 +61,9 @@ func build() (cleanUp func(), err error) {
 	binaries.dir = dir
 	binaries.poolrun = filepath.Join(dir, "poolrun")
 	binaries.crashing = filepath.Join(dir, "poolrun-crashing")
+	binaries.plain = filepath.Join(dir, "poolrun-plain")
 	for _, args := range [][]string{
+		{"-o", binaries.plain, ".."},
 		{"-ldflags", "-E poolrun_entry", "-o", binaries.poolrun, ".."},
 		{"-ldflags", "-E poolrun_entry", "-o", binaries.crashing, "-tags", "crashpoints", ".."},
 		{"-o", dir + "/", "../examples/pool_server", "../examples/pool_client"},

@@ -31,6 +31,9 @@ var programs = map[string]func(){
 	"sit":         sit,
 	"no-tmpfile":  noTmpfile,
 	"no-unlink":   noUnlink,
+	"changed":     changed,
+	"attributes":  attributes,
+	"as-root":     asRoot,
 }
 
 // overlap DIR N: is one of those who run at the same time. It leaves its mark in

@@ -56,7 +56,7 @@ func TestStorm(t *testing.T) {
 		seed = uint64(time.Now().UnixNano())
 	}
 	t.Logf("repeat it with: make storm DURATION=%v SEED=%d", duration, seed)
-	_, noC := cSemaphore()
+	_, noC := buildC("sem")
 
 	s := &storm{t: t, end: time.Now().Add(duration)}
 	pools := []*stormPool{
@@ -108,7 +108,7 @@ func (s *storm) arrive(p *stormPool, random *rand.Rand) {
 		sitting = []string{"sh", "-c", "sleep 0.01"} // old and new pool can overlap
 	}
 	if p.foreign && random.IntN(8) == 0 {
-		path, _ := cSemaphore()
+		path, _ := buildC("sem")
 		cmd := exec.Command(path, append([]string{"hold", p.name}, sitting...)...)
 		s.finish(p, cmd, s.start(cmd))
 		return

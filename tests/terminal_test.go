@@ -3,6 +3,7 @@ package tests
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,7 +20,8 @@ type terminal struct {
 	shown strings.Builder
 }
 
-func newTerminal(t *testing.T) *terminal {
+// openPTY returns both ends of a new pty.
+func openPTY(t testing.TB) (pty, tty *os.File) {
 	t.Helper()
 	pty, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
@@ -33,11 +35,27 @@ func newTerminal(t *testing.T) *terminal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tty, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
+	tty, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tty.Close()
+	t.Cleanup(func() { tty.Close() })
+	return pty, tty
+}
+
+// stoppedTerminal returns a pty on which Ctrl-S was typed.
+func stoppedTerminal(t testing.TB) (pty, tty *os.File) {
+	t.Helper()
+	pty, tty = openPTY(t)
+	if err := unix.IoctlSetInt(int(tty.Fd()), unix.TCXONC, 0); err != nil { // TCOOFF
+		t.Fatal(err)
+	}
+	return pty, tty
+}
+
+func newTerminal(t *testing.T) *terminal {
+	t.Helper()
+	pty, tty := openPTY(t)
 	shell := command(t, "sh", "-i")
 	shell.Stdin, shell.Stdout, shell.Stderr = tty, tty, tty
 	shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
@@ -159,31 +177,137 @@ func TestCtrlCEndsTheWait(t *testing.T) {
 	wantEmpty(t, name)
 }
 
-// One that waits and is stopped leaves the line, and joins it again at its end.
-func TestCtrlZWhileWaitingLeavesTheLineAndFgJoinsItAgain(t *testing.T) {
+// One that waits and is stopped keeps its place: when its turn comes it is passed until
+// it goes on.
+func TestCtrlZWhileWaitingKeepsThePlace(t *testing.T) {
 	name := newPool(t, 1)
 	release := holdSlot(t, name)
 	term := newTerminal(t)
 	term.typed("poolrun --pool " + name + " echo served\n")
 	s := waitStatus(t, name, "one in line", func(s status) bool { return s.Waiting == 1 })
 	pid := s.Waiters[0].PID
-	term.typed("\x1a")
-	eventually(t, "it stopped", func() bool { return isInState(pid, 'T') })
-	if s := statusOf(t, name); s.Waiting != 0 {
-		t.Errorf("still in line: %+v", s)
-	}
-	other := mustStart(t, poolrun(t, "--pool", name, "true"))
-	waitStatus(t, name, "another in line", func(s status) bool { return s.Waiting == 1 })
-	term.typed("fg\n")
-	s = waitStatus(t, name, "both in line", func(s status) bool { return s.Waiting == 2 })
-	if s.Waiters[1].PID != pid {
-		t.Errorf("%+v", s.Waiters)
+	for range 2 {
+		term.typed("\x1a")
+		eventually(t, "it stopped", func() bool { return isInState(pid, 'T') })
+		if s := statusOf(t, name); s.Waiting != 1 || s.Waiters[0].PID != pid {
+			t.Errorf("not in line: %+v", s)
+		}
+		term.typed("fg\n")
+		eventually(t, "it goes on", func() bool { return !isInState(pid, 'T') })
 	}
 	release()
-	if err := other.Wait(); err != nil {
-		t.Error(err)
-	}
 	term.wait("served\r")
 	waitStatus(t, name, "nobody", func(s status) bool { return s.InUse == 0 })
+	wantEmpty(t, name)
+}
+
+// A kill(2) is no Ctrl-C: it has not reached the command, wherever poolrun is.
+func TestAKilledForegroundPoolrunPassesTheSignalOn(t *testing.T) {
+	name := newPool(t, 1)
+	term := newTerminal(t)
+	term.typed("poolrun --pool " + name + " signals; echo ended-$?\n")
+	term.wait("ready\r")
+	pid, _ := term.processes(name)
+	for n, shown := range map[syscall.Signal]string{syscall.SIGINT: "interrupt", syscall.SIGQUIT: "quit", syscall.SIGHUP: "hangup"} {
+		syscall.Kill(pid, n)
+		eventually(t, shown, func() bool { return term.lines(shown) == 1 })
+	}
+	syscall.Kill(pid, syscall.SIGTERM)
+	term.wait("ended-0")
+	wantEmpty(t, name)
+}
+
+// A command in a process group of its own, as timeout(1) makes one, does not get the
+// terminal's signals; poolrun passes them on to its whole group.
+func TestTheTerminalsSignalsReachACommandOfAnotherGroup(t *testing.T) {
+	for _, key := range []string{"\x03", "\x1c"} {
+		name := newPool(t, 1)
+		term := newTerminal(t)
+		term.typed("poolrun --pool " + name + " timeout 1000 sh -c 'echo ready; sleep 1000'\n")
+		term.wait("ready\r")
+		pid, child := term.processes(name)
+		t.Cleanup(func() {
+			if t.Failed() {
+				syscall.Kill(-child, syscall.SIGKILL)
+			}
+		})
+		term.typed("\x1a")
+		eventually(t, "both stopped", func() bool { return isInState(pid, 'T') && isInState(child, 'T') })
+		term.typed("fg\n")
+		eventually(t, "both going on", func() bool { return !isInState(pid, 'T') && !isInState(child, 'T') })
+		term.typed(key)
+		eventually(t, "the command's end", func() bool { return statusOf(t, name).InUse == 0 })
+		term.typed("echo alive-$((1+1))\n")
+		term.wait("alive-2")
+		wantEmpty(t, name)
+	}
+}
+
+// An interactive shell as the command has the terminal, suspends itself with SIGSTOP, and
+// has the terminal again when it goes on.
+func TestAnInnerShellSuspends(t *testing.T) {
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip(err)
+	}
+	name := newPool(t, 1)
+	term := newTerminal(t)
+	term.typed("poolrun --pool " + name + " bash --norc --noprofile -i\n")
+	pid, child := term.processes(name)
+	term.typed("echo inner-$((1+1))\n")
+	term.wait("inner-2")
+	for i := range 2 {
+		term.typed("suspend\n")
+		eventually(t, "both stopped", func() bool { return isInState(pid, 'T') && isInState(child, 'T') })
+		term.typed(fmt.Sprintf("echo outer-$((%d+10))\n", i))
+		term.wait(fmt.Sprintf("outer-%d", i+10))
+		term.typed("fg\n")
+		eventually(t, "both going on", func() bool { return !isInState(pid, 'T') && !isInState(child, 'T') })
+		term.typed(fmt.Sprintf("echo again-$((%d+20))\n", i))
+		term.wait(fmt.Sprintf("again-%d", i+20))
+	}
+	term.typed("exit\n")
+	waitStatus(t, name, "the slot free", func(s status) bool { return s.InUse == 0 })
+	wantEmpty(t, name)
+}
+
+// A stopped poolrun is not left behind by a command that goes on without it, or ends.
+func TestAStoppedPoolrunFollowsItsCommand(t *testing.T) {
+	name := newPool(t, 1)
+	term := newTerminal(t)
+	term.typed("poolrun --pool " + name + " sleep 1000\n")
+	pid, child := term.processes(name)
+	for _, n := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGTSTP} {
+		syscall.Kill(child, n)
+		eventually(t, fmt.Sprint("both stopped by ", n), func() bool { return isInState(pid, 'T') && isInState(child, 'T') })
+		syscall.Kill(child, syscall.SIGCONT)
+		eventually(t, fmt.Sprint("poolrun going on after ", n), func() bool { return !isInState(pid, 'T') })
+	}
+	syscall.Kill(child, syscall.SIGSTOP)
+	eventually(t, "both stopped", func() bool { return isInState(pid, 'T') })
+	syscall.Kill(child, syscall.SIGKILL)
+	waitStatus(t, name, "the slot free", func(s status) bool { return s.InUse == 0 })
+	wantEmpty(t, name)
+}
+
+// When a terminal is gone, the kernel sends SIGHUP to the session's leader alone.
+func TestTheHangupOfASessionLeaderReachesTheCommand(t *testing.T) {
+	name := newPool(t, 1)
+	pty, tty := openPTY(t)
+	cmd := poolrun(t, "--pool", name, "sh", "-c", "trap 'exit 5' HUP; echo ready >&3; while :; do sleep 0.05; done")
+	read, write, err := os.Pipe()
+	check(err)
+	defer read.Close()
+	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = tty, tty, tty, []*os.File{write}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	mustStart(t, cmd)
+	write.Close()
+	tty.Close()
+	_, err = read.Read(make([]byte, 1))
+	check(err)
+	pty.Close()
+	cmd.Wait()
+	if code := shellCode(cmd); code != 5 {
+		t.Errorf("exit code %d", code)
+	}
 	wantEmpty(t, name)
 }

@@ -3,7 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io/fs"
+	"strings"
 	"syscall"
 
 	"github.com/poolrun/poolrun/pool"
@@ -45,15 +45,15 @@ type commandError struct {
 }
 
 func (c commandError) Error() string {
-	if errors.Is(c.cause, fs.ErrNotExist) {
-		return fmt.Sprintf("%s: command not found", c.name)
+	if c.isMissing() {
+		return fmt.Sprintf("%s: command not found", printable(c.name))
 	}
-	var errno syscall.Errno
-	if errors.As(c.cause, &errno) {
-		return fmt.Sprintf("%s: cannot execute: %s", c.name, errno)
-	}
-	return fmt.Sprintf("%s: cannot execute: permission denied", c.name)
+	return fmt.Sprintf("%s: cannot execute: %s", printable(c.name), c.cause)
 }
+
+// isMissing reports whether the command itself is what was not found: not, say, the
+// interpreter that it names.
+func (c commandError) isMissing() bool { return c.cause == syscall.ENOENT }
 
 // Conclude says what there is to say of an error, and returns the exit code, or
 // ends the process by the signal that ended its work.
@@ -75,6 +75,10 @@ func Conclude(err error) int {
 	case errors.As(err, &interrupted):
 		supervisor.Die(interrupted.Signal)
 	}
+	// The message may block, and all is in order.
+	if signals, err := supervisor.Catch(); err == nil {
+		signals.Default()
+	}
 	if err.Error() != "" {
 		say("%s", err)
 	}
@@ -87,7 +91,7 @@ func Conclude(err error) int {
 	case errors.Is(err, pool.ErrInUse):
 		return exitBusy
 	case errors.As(err, &command):
-		if errors.Is(command.cause, fs.ErrNotExist) {
+		if command.isMissing() {
 			return exitNotFound
 		}
 		return exitCannotExecute
@@ -98,11 +102,15 @@ func Conclude(err error) int {
 // hint tells how to get on after an error, where that is sure to help.
 func hint(err error) string {
 	var (
-		usage UsageError
-		about *pool.Error
+		usage   UsageError
+		command commandError
+		about   *pool.Error
 	)
 	if errors.As(err, &usage) {
 		return `try "poolrun --help"`
+	}
+	if errors.As(err, &command) && command.isMissing() && isAssignment(command.name) {
+		return "to set a variable for the command, use env(1): poolrun ... -- env " + printable(command.name) + " COMMAND"
 	}
 	if !errors.As(err, &about) {
 		return ""
@@ -116,4 +124,11 @@ func hint(err error) string {
 		return "wait for it with --drain, or remove it all the same with --force"
 	}
 	return ""
+}
+
+// isAssignment reports whether a shell would take a first word for the assignment of
+// a variable.
+func isAssignment(word string) bool {
+	name, _, found := strings.Cut(word, "=")
+	return found && name != "" && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789") == ""
 }

@@ -39,6 +39,9 @@ func (c *runCommand) Run() error {
 	if err != nil {
 		return err
 	}
+	signals.Keep()
+	messages.hold()
+	defer messages.flush(signals.Default)
 	path, err := supervisor.Look(c.Command[0])
 	if err != nil {
 		return commandError{c.Command[0], err}
@@ -105,31 +108,20 @@ func (c *runCommand) open() (*pool.Pool, error) {
 	}
 }
 
-// acquire gets a slot, unless time is up or a signal comes first. A SIGTSTP does
-// not keep its place: one that is stopped leaves the line, and joins it again when
-// it goes on.
+// acquire gets a slot, unless time is up or a deadly signal comes first. One that stops
+// poolrun does not cost it its place.
 func (c *runCommand) acquire(signals *supervisor.Signals, p *pool.Pool) (*pool.Lease, error) {
-	deadline := c.Timeout.after(time.Now())
-	signals.CatchStops()
-	for {
-		ctx, stop := signals.Context(deadline)
-		lease, err := c.waitFor(ctx, p)
-		stop()
-		var interrupted supervisor.Interrupted
-		if !errors.As(context.Cause(ctx), &interrupted) {
-			return lease, err
+	ctx, stop := signals.Context(c.Timeout.after(time.Now()), p.Pause)
+	defer stop()
+	lease, err := c.waitFor(ctx, p)
+	var interrupted supervisor.Interrupted
+	if errors.As(context.Cause(ctx), &interrupted) {
+		if lease != nil { // it came together with the signal
+			c.release(p, lease)
 		}
-		if interrupted.Signal != syscall.SIGTSTP {
-			if lease != nil { // it came together with the signal
-				c.release(p, lease)
-			}
-			return nil, interrupted
-		}
-		supervisor.Stop()
-		if lease != nil {
-			return lease, nil
-		}
+		return nil, interrupted
 	}
+	return lease, err
 }
 
 func (c *runCommand) waitFor(ctx context.Context, p *pool.Pool) (*pool.Lease, error) {
@@ -168,11 +160,14 @@ func (c *runCommand) busy(text string) error {
 // supervise runs the command. From its start on nothing stops the supervision.
 func (c *runCommand) supervise(signals *supervisor.Signals, command supervisor.Command) error {
 	began := time.Now()
-	status, err := signals.Run(command)
-	if errors.As(err, new(supervisor.Interrupted)) {
-		return err
+	command.Refused = func(n syscall.Signal, pid int, err error) {
+		say("cannot pass %s on to the command (pid %d): %s", supervisor.SignalName(n), pid, err)
 	}
-	if err != nil {
+	status, err := signals.Run(command)
+	switch {
+	case errors.As(err, new(supervisor.Interrupted)), errors.Is(err, supervisor.ErrNoProcess):
+		return err
+	case err != nil:
 		return commandError{c.Command[0], err}
 	}
 	c.talk("the command ran for %v", time.Since(began).Round(time.Millisecond))

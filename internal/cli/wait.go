@@ -14,8 +14,18 @@ func interruptible(timeout *duration) (ctx context.Context, stop func(), err err
 	if err != nil {
 		return nil, nil, err
 	}
-	ctx, stop = signals.Context(timeout.after(time.Now()))
-	return ctx, stop, nil
+	ctx, keep := signals.Context(timeout.after(time.Now()), nil)
+	return ctx, func() { keep(); signals.Obey() }, nil
+}
+
+// ObeySignals makes signals do what they do by default, whatever poolrun is doing: most
+// commands have nothing to put in order. What does, takes that back.
+func ObeySignals() error {
+	signals, err := supervisor.Catch()
+	if err == nil {
+		signals.Obey()
+	}
+	return err
 }
 
 // cause is the error behind a context that has ended: an interruption by a

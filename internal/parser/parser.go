@@ -22,6 +22,9 @@ A pool has a fixed number of slots. poolrun takes one, or waits in line for one;
 // same signal.
 func Main(args []string) int {
 	runtime.LockOSThread() // as it is in an init function, where an ordinary run takes place
+	if err := cli.ObeySignals(); err != nil {
+		return cli.Conclude(err)
+	}
 	var commands cli.CommandLine
 	helped := false
 	chosen, err := parse(args, &commands, func(int) { helped = true })

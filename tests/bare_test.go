@@ -1,0 +1,63 @@
+package tests
+
+import (
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Bare Go (supervisor/bare_linux.go) runs without the Go runtime, so nothing that it reaches
+// may be the runtime's: what the compiler puts in by itself, like an allocation of a
+// variable that escapes, would be a fault in a branch that no other test may come to.
+func TestBareGoCallsNothingOfTheRuntime(t *testing.T) {
+	const of = "github.com/poolrun/poolrun/supervisor."
+	allowed := []string{
+		"syscall.RawSyscall6", "internal/runtime/syscall/linux.Syscall6",
+		// Plain loops in assembly.
+		"runtime.memmove", "runtime.memclrNoHeapPointers",
+		// Not reached: panics of indices that are right, stacks that suffice, and write
+		// barriers, which are off before the runtime's first collection.
+		"runtime.panicBounds", "runtime.panicSlice", "runtime.panicIndex", "runtime.panicshift", "runtime.panicunsafestringlen",
+		"runtime.morestack_noctxt", "runtime.morestack", "runtime.gcWriteBarrier1", "runtime.gcWriteBarrier2",
+	}
+	out, err := exec.Command("go", "tool", "objdump", "-s", `^(\Q`+of+`\E|syscall\.RawSyscall6)`, binaries.poolrun).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := map[string][]string{}
+	inside := ""
+	call := regexp.MustCompile(`\s(?:CALL|JMP|BL|B) ([^\s(]+\.[^\s(]+)\(SB\)`)
+	indirect := regexp.MustCompile(`\sCALL [A-Z0-9]+\s|\sCALL \(|\sBL \(`)
+	for line := range strings.Lines(string(out)) {
+		if name, found := strings.CutPrefix(line, "TEXT "); found {
+			inside, _, _ = strings.Cut(name, "(SB)")
+		} else if match := call.FindStringSubmatch(line); match != nil {
+			calls[inside] = append(calls[inside], strings.TrimSuffix(match[1], ".abi0"))
+		} else if indirect.MatchString(line) {
+			calls[inside] = append(calls[inside], "a function that is not known")
+		}
+	}
+	next := []string{of + "enter", of + "become", of + "watch", of + "fatal", of + "mapThriftily"}
+	for i := 0; i < len(next); i++ {
+		if _, found := calls[next[i]]; !found {
+			t.Errorf("%s is not there, or calls nothing", next[i])
+		}
+		for _, name := range calls[next[i]] {
+			switch {
+			case slices.Contains(allowed, name) || slices.Contains(next, name):
+			case strings.HasPrefix(name, of):
+				next = append(next, name)
+				if _, found := calls[name]; !found {
+					calls[name] = nil
+				}
+			default:
+				t.Errorf("%s calls %s", next[i], name)
+			}
+		}
+	}
+	if len(next) < 8 {
+		t.Errorf("only %q were looked at", next)
+	}
+}

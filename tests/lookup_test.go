@@ -1,0 +1,107 @@
+package tests
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The command is found as execvp(3) finds it, which env(1) shows: the same file, or the
+// same exit code. PATH is given as a directory's parts, separated by spaces.
+func TestTheCommandIsFoundAsByExecvp(t *testing.T) {
+	name := newPool(t, 1)
+	dir := t.TempDir()
+	t.Chdir(dir)
+	script := func(path, text string, mode os.FileMode) {
+		check(os.MkdirAll(filepath.Dir(path), 0o755))
+		check(os.WriteFile(path, []byte(text), mode))
+		check(os.Chmod(path, mode))
+	}
+	script("real/bin/found", "#!/bin/sh\necho real\n", 0o755)
+	check(os.MkdirAll("real/sub", 0o755))
+	check(os.MkdirAll("other", 0o755))
+	check(os.Symlink(filepath.Join(dir, "real/sub"), "other/link"))
+	script("here", "#!/bin/sh\necho here\n", 0o755)
+	script("file/x", "", 0o644)
+	script("no/found", "#!/bin/sh\necho no\n", 0o644)
+	check(os.MkdirAll("asdir/found", 0o755))
+	check(os.Symlink("loop", "loop"))
+	script("noscript", "echo without $0\n", 0o755)
+	script("crlf", "#!/bin/sh\r\necho\r\n", 0o755)
+	script("missing", "#!/no/such/interpreter -x\n", 0o755)
+	script("chain", "#!"+dir+"/missing\n", 0o755)
+	script("binary", "\x7fELF\x00", 0o755)
+
+	for _, test := range []struct{ path, command, said string }{
+		{"$D/other/link/../bin", "found", ""},
+		{"", "here", ""},
+		{"/nowhere:", "here", ""},
+		{":/nowhere", "here", ""},
+		{"/nowhere::/bin", "here", ""},
+		{"-", "ls /dev/null", ""}, // unset
+		{"$D/file/x:$D/no:$D/real/bin", "found", ""},
+		{"$D/no:/bin", "found", "found: cannot execute: permission denied"},
+		{"$D/asdir:/bin", "found", "found: cannot execute: permission denied"},
+		{"/bin", "nosuchcommand", "nosuchcommand: command not found"},
+		{"/bin", "./nosuch", "./nosuch: command not found"},
+		{"/bin", "./here/x", "./here/x: cannot execute: not a directory"},
+		{"/bin", "./loop", "./loop: cannot execute: too many levels of symbolic links"},
+		{"$D/loop:/bin", "nosuch", "nosuch: cannot execute: too many levels of symbolic links"},
+		{"/bin", strings.Repeat("x", 300), "cannot execute: file name too long"},
+		{"/bin", "./" + strings.Repeat("x/", 3000), "cannot execute: file name too long"},
+		{"/bin", "/", "/: cannot execute: permission denied"},
+		{"/bin", "./file/x", "./file/x: cannot execute: permission denied"},
+		{"/bin", "./noscript", ""},
+		{"/bin", "./missing", `./missing: cannot execute: interpreter "/no/such/interpreter" not found`},
+		{"/bin", "./crlf", `./crlf: cannot execute: interpreter "/bin/sh\r" not found`},
+		{"/bin", "./chain", `./chain: cannot execute: interpreter "/no/such/interpreter" not found`},
+	} {
+		args := strings.Fields(test.command)
+		env := []string{}
+		if test.path != "-" {
+			env = append(env, "PATH="+strings.ReplaceAll(test.path, "$D", dir))
+		}
+		bare := command(t, "/usr/bin/env", args...)
+		bare.Env = env
+		want, _ := bare.Output()
+		cmd := poolrun(t, append([]string{"--pool", name, "--"}, args...)...)
+		cmd.Env = env
+		var said strings.Builder
+		cmd.Stderr = &said
+		got, _ := cmd.Output()
+		wantCode := shellCode(bare)
+		if strings.Contains(test.said, "interpreter") {
+			wantCode = 126 // execve says ENOENT
+		}
+		if string(got) != string(want) || shellCode(cmd) != wantCode {
+			t.Errorf("PATH=%s %s: %q, exit code %d instead of %q, %d", test.path, test.command, got, shellCode(cmd), want, wantCode)
+		}
+		if !strings.Contains(said.String(), test.said) || test.said == "" && said.Len() > 0 {
+			t.Errorf("PATH=%s %s: said %q", test.path, test.command, said.String())
+		}
+	}
+}
+
+// A command that cannot run is told before the slot is waited for.
+func TestAMissingInterpreterIsToldBeforeTheWait(t *testing.T) {
+	name := newPool(t, 1)
+	release := holdSlot(t, name)
+	program := filepath.Join(t.TempDir(), "job")
+	check(os.WriteFile(program, []byte("#! /no/such/shell\n"), 0o755))
+	wantSaid(t, poolrun(t, "--pool", name, "--", program), 126, `interpreter "/no/such/shell" not found`)
+	true64 := readFile(t, "/bin/true")
+	patched := strings.Replace(true64, "/ld-", "/xx-", 1)
+	if patched != true64 {
+		check(os.WriteFile(program, []byte(patched), 0o755))
+		wantSaid(t, poolrun(t, "--pool", name, "--", program), 126, "/xx-linux")
+	}
+	release()
+	wantEmpty(t, name)
+}
+
+func TestAnAssignmentAsACommandPointsToEnv(t *testing.T) {
+	name := newPool(t, 1)
+	wantSaid(t, poolrun(t, "--pool", name, "LC_ALL=C", "true"), 127, "env(1)")
+	wantSaid(t, poolrun(t, "--pool", name, "--", "a/b=c", "true"), 127, "a/b=c: command not found")
+}
