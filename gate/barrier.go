@@ -195,7 +195,7 @@ func (p *party) agree() error {
 }
 
 func (p *party) lock(ctx context.Context) error {
-	return shm.Lock(ctx, p.arrival.object.FD, p.close)
+	return shm.Lock(ctx, p.arrival.object.FD, func(bool) { p.close() }) // which gives the lock back
 }
 
 func (p *party) unlock() { shm.Unlock(p.arrival.object.FD) }

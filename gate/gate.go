@@ -55,11 +55,23 @@ const (
 	parityBit   = 1 << 63
 )
 
-// A Sem is an open semaphore. Its methods may be called by many goroutines at
-// once; Close only when none of them runs.
+// A Sem is an open semaphore. Its methods may be called by many goroutines at once.
+// After Close they change nothing and return fs.ErrClosed.
 type Sem struct {
 	object *shm.Object
 	sem    *layout
+	life   shm.Lifetime
+}
+
+// use runs f while the semaphore is open. It is the only way to its memory: where its
+// file was truncated, touching that is an error (shm.ErrFault).
+func (s *Sem) use(f func() error) (err error) {
+	if !s.life.Enter() {
+		return fs.ErrClosed
+	}
+	defer s.life.Leave()
+	defer shm.CatchFault(&err, shm.PanicOnFault())
+	return f()
 }
 
 // Create makes a semaphore that did not exist, with this value and exactly this
@@ -124,6 +136,10 @@ func Open(name string) (*Sem, error) { return open(name, shm.ReadWrite) }
 // OpenReadOnly opens a semaphore of which only Value and Inode may be used.
 func OpenReadOnly(name string) (*Sem, error) { return open(name, shm.ReadOnly) }
 
+// OpenToManage is Open for a caller who sees to the semaphore and does not rely on it:
+// root may open anybody's.
+func OpenToManage(name string) (*Sem, error) { return open(name, shm.Manage) }
+
 func open(name string, access shm.Access) (*Sem, error) {
 	file, err := fileName(name)
 	if err != nil {
@@ -161,10 +177,25 @@ func Exists(name string) bool {
 	return err == nil && shm.Exists(file)
 }
 
-func view(object *shm.Object) *Sem { return &Sem{object, shm.View[layout](object)} }
+func view(object *shm.Object) *Sem { return &Sem{object: object, sem: shm.View[layout](object)} }
 
-// Close lets go of the semaphore. It does not change its value.
-func (s *Sem) Close() error { return s.object.Close() }
+// Close lets go of the semaphore. It does not change its value. Waits that go on
+// return fs.ErrClosed; so does a second Close.
+func (s *Sem) Close() error {
+	if !s.life.End(s.wakeAll) {
+		return fs.ErrClosed
+	}
+	return s.object.Close()
+}
+
+// wakeAll wakes all sleepers of this Sem, and others who look again and go on
+// sleeping. One of this Sem's may be about to fall asleep: so do it until all are gone.
+func (s *Sem) wakeAll() {
+	for s.life.Inside() {
+		s.Wake(everybody)
+		time.Sleep(time.Millisecond)
+	}
+}
 
 // Inode is the number by which one can tell whether two names, or the same name
 // at two moments, mean the same semaphore.
@@ -185,8 +216,11 @@ func (s *Sem) Owner() (uid, gid int) { return s.object.Owner.UID, s.object.Owner
 // Value is what sem_getvalue(3) says: the number of Waits that would return at
 // once. It may be another by the time the caller looks at it.
 func (s *Sem) Value() (value int, err error) {
-	defer shm.CatchFault(&err, shm.PanicOnFault())
-	return int(s.sem.data.Load() & valueMask), nil
+	err = s.use(func() error {
+		value = int(s.sem.data.Load() & valueMask)
+		return nil
+	})
+	return value, err
 }
 
 // Wait takes one from the semaphore, and blocks while its value is zero: until
@@ -196,52 +230,63 @@ func (s *Sem) Value() (value int, err error) {
 // Who is woken when several wait is the kernel's business: first come, first
 // served, but a newcomer can be faster than the one who was woken.
 func (s *Sem) Wait(ctx context.Context) (err error) {
-	defer shm.CatchFault(&err, shm.PanicOnFault())
-	if s.take(1, 0) {
-		return nil
-	}
-	// As in glibc's __new_sem_wait_slow64: while this process is counted, every
-	// sem_post(3) makes a wake call.
-	s.sem.data.Add(oneSleeper)
-	for !s.take(1, oneSleeper) {
-		if ctx.Err() != nil {
-			s.sem.data.Add(^uint64(oneSleeper - 1))
-			// A wake-up that came at the same moment is the next one's.
-			if s.sem.data.Load()&valueMask > 0 {
-				s.Wake(1)
-			}
-			return ctx.Err()
+	return s.use(func() error {
+		if s.take(1, 0) {
+			return nil
 		}
-		s.sleep(ctx, 0, 0)
+		// As in glibc's __new_sem_wait_slow64: while this process is counted, every
+		// sem_post(3) makes a wake call.
+		s.sem.data.Add(oneSleeper)
+		for !s.take(1, oneSleeper) {
+			if err := s.whyNot(ctx); err != nil {
+				s.sem.data.Add(^uint64(oneSleeper - 1))
+				// A wake-up that came at the same moment is the next one's.
+				if s.sem.data.Load()&valueMask > 0 {
+					s.Wake(1)
+				}
+				return err
+			}
+			s.sleep(ctx, 0, 0)
+		}
+		return nil
+	})
+}
+
+// whyNot says why a wait has to end, if it has to.
+func (s *Sem) whyNot(ctx context.Context) error {
+	if s.life.IsOver() {
+		return fs.ErrClosed
 	}
-	return nil
+	return ctx.Err()
 }
 
 // TryWait takes one from the semaphore, or returns ErrWouldBlock.
-func (s *Sem) TryWait() (err error) {
-	defer shm.CatchFault(&err, shm.PanicOnFault())
-	if !s.take(1, 0) {
-		return ErrWouldBlock
-	}
-	return nil
+func (s *Sem) TryWait() error {
+	return s.use(func() error {
+		if !s.take(1, 0) {
+			return ErrWouldBlock
+		}
+		return nil
+	})
 }
 
 // Post adds one to the semaphore and wakes one who waits, if anybody does. It
 // changes nothing and returns ErrOverflow when the value is MaxValue.
-func (s *Sem) Post() (err error) {
-	defer shm.CatchFault(&err, shm.PanicOnFault())
-	for {
-		d := s.sem.data.Load()
-		if d&valueMask >= MaxValue {
-			return ErrOverflow
-		}
-		if s.sem.data.CompareAndSwap(d, d+1) {
-			if d&^parityBit >= oneSleeper {
-				s.Wake(1)
+func (s *Sem) Post() error {
+	return s.use(func() error {
+		for {
+			d := s.sem.data.Load()
+			if d&valueMask >= MaxValue {
+				return ErrOverflow
 			}
-			return nil
+			if s.sem.data.CompareAndSwap(d, d+1) {
+				if d&^parityBit >= oneSleeper {
+					s.Wake(1)
+				}
+				return nil
+			}
 		}
-	}
+	})
 }
 
 // take takes n from the value if it is at least n, and, in the same change,

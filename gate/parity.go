@@ -1,11 +1,6 @@
 package gate
 
-import (
-	"context"
-	"time"
-
-	"github.com/poolrun/poolrun/internal/shm"
-)
+import "sync/atomic"
 
 // The methods in this file are for a program that keeps books on a semaphore,
 // as the package pool does, and must know after a crash whether its change of
@@ -19,49 +14,53 @@ import (
 
 // Parity is the word's highest bit.
 func (s *Sem) Parity() (parity uint32, err error) {
-	defer shm.CatchFault(&err, shm.PanicOnFault())
-	return uint32(s.sem.data.Load() >> 63), nil
+	err = s.use(func() error {
+		parity = uint32(s.sem.data.Load() >> 63)
+		return nil
+	})
+	return parity, err
 }
 
 // Swap adds delta to the value and flips the parity, in one atomic step. It
 // wakes nobody. When the value would fall below zero or rise above MaxValue it
 // changes nothing and returns ErrWouldBlock or ErrOverflow.
-func (s *Sem) Swap(delta int) (err error) {
-	defer shm.CatchFault(&err, shm.PanicOnFault())
-	for {
-		d := s.sem.data.Load()
-		value := int64(d&valueMask) + int64(delta)
-		switch {
-		case value < 0:
-			return ErrWouldBlock
-		case value > MaxValue:
-			return ErrOverflow
+func (s *Sem) Swap(delta int) error {
+	return s.use(func() error {
+		for {
+			d := s.sem.data.Load()
+			value := int64(d&valueMask) + int64(delta)
+			switch {
+			case value < 0:
+				return ErrWouldBlock
+			case value > MaxValue:
+				return ErrOverflow
+			}
+			if s.sem.data.CompareAndSwap(d, (d&^valueMask|uint64(value))^parityBit) {
+				return nil
+			}
 		}
-		if s.sem.data.CompareAndSwap(d, (d&^valueMask|uint64(value))^parityBit) {
-			return nil
-		}
-	}
+	})
 }
 
 // CountSleeper counts one sleeper more, for good. From then on every
 // sem_post(3) makes a wake call, so that a process may Sleep on the semaphore
 // without being counted, and can die in its sleep without leaving a count.
-func (s *Sem) CountSleeper() (err error) {
-	defer shm.CatchFault(&err, shm.PanicOnFault())
-	s.sem.data.Add(oneSleeper)
-	return nil
+func (s *Sem) CountSleeper() error {
+	return s.use(func() error {
+		s.sem.data.Add(oneSleeper)
+		return nil
+	})
 }
 
 // Sleepers is how many are counted as sleepers.
 func (s *Sem) Sleepers() (n int, err error) {
-	defer shm.CatchFault(&err, shm.PanicOnFault())
-	return int(s.sem.data.Load() &^ parityBit >> 32), nil
+	err = s.use(func() error {
+		n = int(s.sem.data.Load() &^ parityBit >> 32)
+		return nil
+	})
+	return n, err
 }
 
-// Sleep blocks while the value is this one: until a Post or a Wake, until limit
-// has passed (0: no limit), until ctx is done, or for no reason. It takes
-// nothing; the caller looks again. Its sleeper is counted by CountSleeper or
-// not at all.
-func (s *Sem) Sleep(ctx context.Context, value int, limit time.Duration) {
-	s.sleep(ctx, uint32(value), limit)
-}
+// Word is the value as a futex word, to sleep on and to wake at. It must not be read,
+// since the file behind it may be truncated, nor used after Close.
+func (s *Sem) Word() *atomic.Uint32 { return s.word() }

@@ -1,7 +1,5 @@
 package gate
 
-import "github.com/poolrun/poolrun/internal/shm"
-
 // A Tag says what a semaphore was made for. Names say nothing: any program may have
 // been first to take one. A tag is set before the semaphore has its name, and never
 // changed; so a semaphore that has another tag than expected is somebody else's, and
@@ -16,23 +14,30 @@ const (
 
 // Tag is what the semaphore was made for.
 func (s *Sem) Tag() (tag Tag, err error) {
-	defer shm.CatchFault(&err, shm.PanicOnFault())
-	return Tag(s.sem.tag.Load()), nil
+	err = s.use(func() error {
+		tag = Tag(s.sem.tag.Load())
+		return nil
+	})
+	return tag, err
 }
 
 // SetTag is for a prepared semaphore, before Link.
-func (s *Sem) SetTag(tag Tag) (err error) {
-	defer shm.CatchFault(&err, shm.PanicOnFault())
-	s.sem.tag.Store(uint64(tag))
-	return nil
+func (s *Sem) SetTag(tag Tag) error {
+	return s.use(func() error {
+		s.sem.tag.Store(uint64(tag))
+		return nil
+	})
 }
 
 // IsSound reports whether it can be a semaphore, by what sem_open(3) writes and what a
 // value can be.
-func (s *Sem) IsSound() (sound bool) {
-	var err error
-	defer shm.CatchFault(&err, shm.PanicOnFault())
-	return s.sem.data.Load()&valueMask <= MaxValue && s.sem.shared.Load() == sharedFutex
+func (s *Sem) IsSound() bool {
+	sound := false
+	err := s.use(func() error {
+		sound = s.sem.data.Load()&valueMask <= MaxValue && s.sem.shared.Load() == sharedFutex
+		return nil
+	})
+	return sound && err == nil
 }
 
 func (t Tag) String() string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/poolrun/poolrun/gate"
@@ -67,7 +68,7 @@ const (
 // to. The lease must be released.
 //
 // It returns ctx's error, at once, when ctx is done before; ErrDestroyed when the
-// pool is destroyed before; ErrTooHeavy when the pool has, or comes to have while
+// pool is destroyed before, ErrClosed when it is closed; ErrTooHeavy when the pool has, or comes to have while
 // it waits, fewer slots than asked for (but a pool of size 0 is waited for);
 // ErrInvalid, ErrDraining, ErrFull or ErrDamaged. After any error the caller holds
 // nothing and has left the line.
@@ -81,28 +82,64 @@ func (p *Pool) Acquire(ctx context.Context, options ...Option) (lease *Lease, er
 }
 
 func (p *Pool) acquire(ctx context.Context, lease *Lease, options []Option) error {
-	if err := ctx.Err(); err != nil {
+	if err := why(ctx); err != nil {
 		return err
 	}
 	req, err := newRequest(options)
 	if err != nil {
 		return err
 	}
-	var turn *turn
-	err = p.locked(ctx, func() (err error) {
-		if err = p.arrive(req, lease); !errors.Is(err, ErrBusy) {
+	return p.use(func() error {
+		var turn *turn
+		arrive := func() (err error) {
+			if err = p.arrive(req, lease); !errors.Is(err, ErrBusy) {
+				return err
+			}
+			turn, err = p.joinLine(req)
 			return err
 		}
-		turn, err = p.joinLine(req)
-		return err
+		if locked, err := p.tryLock(); err != nil {
+			return err
+		} else if locked {
+			err = p.underLock(arrive)
+			if err != nil || turn == nil {
+				return err
+			}
+		}
+		// From here on it can take time.
+		ctx, cancel := p.untilClosed(ctx)
+		defer cancel()
+		if turn == nil {
+			if err := p.locked(ctx, arrive); err != nil || turn == nil {
+				return err
+			}
+		}
+		if req.waits != nil {
+			req.waits()
+		}
+		return turn.wait(ctx, lease)
 	})
-	if err != nil || turn == nil {
-		return err
+}
+
+// untilClosed returns a context that is also done when the pool is closed.
+func (p *Pool) untilClosed(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(p.open, func() { cancel(context.Cause(p.open)) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+// why says why ctx is done, if it is: the pool's own reasons and a deadline by their
+// names, anything else as ctx does.
+func why(ctx context.Context) error {
+	err := ctx.Err()
+	if err == nil {
+		return nil
 	}
-	if req.waits != nil {
-		req.waits()
+	cause := context.Cause(ctx)
+	if errors.As(cause, new(*Error)) || errors.Is(cause, context.DeadlineExceeded) {
+		return cause
 	}
-	return turn.wait(ctx, lease)
+	return err
 }
 
 // TryAcquire takes a slot if one is free and nobody stands before it in line;
@@ -120,13 +157,39 @@ func (p *Pool) tryAcquire(lease *Lease, options []Option) error {
 	if err != nil {
 		return err
 	}
-	return p.promptly(func() error {
+	// Dead holders can stand in the way only of one that stands before the line; else
+	// they are the business of the first in it.
+	var mayReap bool
+	err = p.promptly(func() error {
 		err := p.arrive(req, lease)
-		if errors.Is(err, ErrBusy) {
-			p.ledger.counters[busy].Add(1)
+		if mayReap = errors.Is(err, ErrBusy) && p.isNext(req); mayReap {
+			return nil
 		}
-		return err
+		return p.countBusy(err)
 	})
+	if err != nil || !mayReap {
+		return err
+	}
+	return p.use(func() error {
+		return p.orStuck(p.afterReaping(func() error { return p.countBusy(p.arrive(req, lease)) }))
+	})
+}
+
+func (p *Pool) countBusy(err error) error {
+	if errors.Is(err, ErrBusy) {
+		p.ledger.counters[busy].Add(1)
+	}
+	return err
+}
+
+// afterReaping is lockedWithin, after the slots of dead holders were taken back.
+func (p *Pool) afterReaping(change func() error) error {
+	ctx, cancel := context.WithTimeout(p.open, lockWithin)
+	defer cancel()
+	if _, _, err := p.reapHolders(ctx); err != nil {
+		return err
+	}
+	return p.locked(ctx, change)
 }
 
 // arrive takes slots for a newcomer, or returns ErrBusy with nothing changed.
@@ -137,17 +200,15 @@ func (p *Pool) arrive(req request, lease *Lease) error {
 	if p.tooHeavy(req.weight) {
 		return p.fail(ErrTooHeavy, p.weightError(req.weight))
 	}
-	if !p.isNext(req) || !p.fits(req.weight) {
-		// Perhaps it is the dead who stand in the way.
+	if !p.isNext(req) {
+		// Perhaps it is the dead who stand in the way. Dead holders are the business of
+		// the first in line.
 		if err := p.reapFirst(); err != nil {
 			return err
 		}
-		if _, err := p.reapHolders(); err != nil {
-			return err
-		}
-		if !p.isNext(req) || !p.fits(req.weight) {
-			return p.fail(ErrBusy, nil)
-		}
+	}
+	if !p.isNext(req) || !p.fits(req.weight) {
+		return p.fail(ErrBusy, nil)
 	}
 	r, err := p.recruit(req)
 	if err != nil {
@@ -204,10 +265,17 @@ func (p *Pool) fits(weight int) bool {
 func (p *Pool) recruit(req request) (ref, error) {
 	r := p.ledger.peekFree()
 	if r == 0 {
+		// The dead in the middle of the line have records, too.
+		if err := p.reapLine(); err != nil {
+			return 0, err
+		}
+		r = p.ledger.peekFree()
+	}
+	if r == 0 {
 		return 0, p.fail(ErrFull, nil)
 	}
 	if err := p.claim(r); err != nil {
-		return 0, p.fail(ErrRefused, err)
+		return 0, err
 	}
 	step("claimed")
 	rec := p.ledger.at(r)
@@ -216,13 +284,18 @@ func (p *Pool) recruit(req request) (ref, error) {
 	rec.ticket.Store(p.ledger.ticket.Add(1))
 	rec.aside.Store(0)
 	rec.pid.Store(p.self.pid)
-	rec.pidNamespace.Store(p.self.namespace)
+	rec.pidNamespace.Store(p.self.pidNamespace)
+	rec.timeNamespace.Store(p.self.timeNamespace)
 	rec.uid.Store(p.self.uid)
 	rec.commandPID.Store(0)
 	rec.commandSeen.Store(0)
-	rec.since.Store(time.Now().UnixNano())
+	rec.since.Store(p.now())
 	rec.acquired.Store(0)
-	rec.commandLength.Store(uint32(copy(rec.command[:], req.command)))
+	rec.seen.Store(0)
+	rec.bell.Store(r)
+	rec.leaving.Store(cancelled)
+	rec.guarded.Store(0)
+	clear(rec.command[copy(rec.command[:], req.command):])
 	step("record filled in")
 	return r, nil
 }
@@ -240,9 +313,10 @@ func (p *Pool) takeSlots(r ref, waited time.Duration, lease *Lease) error {
 	}
 	p.ledger.waits.observe(waited)
 	lease.pool, lease.r, lease.ticket = p, r, rec.ticket.Load()
-	lease.first, lease.waited, lease.guard = p.ledger.firstSlot(r), waited, -1
+	lease.waited, lease.guard = waited, -1
+	lease.first = p.ledger.firstSlot(r)
 	if rec.weight.Load() > 1 {
-		lease.others = p.ledger.slotsOf(r)[1:]
+		lease.others = slices.DeleteFunc(p.ledger.slotsOf(r), func(i int) bool { return i == lease.first })
 	}
 	return nil
 }
@@ -252,11 +326,12 @@ func (p *Pool) joinLine(req request) (*turn, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.ledger.at(r).bell.Store(p.dormitory.bellFor(r))
 	if err := p.change(join, r, nothing); err != nil {
 		p.unclaim(r)
 		return nil, err
 	}
-	return &turn{p: p, r: r, ticket: p.ledger.at(r).ticket.Load(), came: time.Now()}, nil
+	return &turn{p: p, r: r, ticket: p.ledger.at(r).ticket.Load(), came: p.ledger.at(r).since.Load()}, nil
 }
 
 var errNotThere = errors.New("its record is another's by now")
@@ -277,6 +352,7 @@ func (p *Pool) depart(within time.Duration, r ref, ticket uint64, op op, c count
 		return p.change(op, r, c)
 	})
 	if !locked {
+		p.safely(func() error { p.ledger.at(r).leaving.Store(c); return nil })
 		p.unclaim(r)
 	}
 	return err

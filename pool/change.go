@@ -1,8 +1,10 @@
 package pool
 
 import (
-	"fmt"
+	"errors"
 	"sync/atomic"
+
+	"github.com/poolrun/poolrun/gate"
 )
 
 // An intent is the note that the author of a change leaves in the ledger while
@@ -65,7 +67,7 @@ func (p *Pool) change(op op, r ref, c counter) error {
 	l := p.ledger
 	weight := int(l.must(r).weight.Load())
 	if weight > MaxSlots {
-		panic(damage{fmt.Errorf("participant %d has weight %d", r, weight)})
+		panic(damaged("participant %d has weight %d", r, weight))
 	}
 	after := tokens{size: int(l.size.Load()), debt: int(l.debt.Load())}
 	switch op {
@@ -116,7 +118,13 @@ func (p *Pool) perform(op op, r ref, c counter, after tokens) error {
 	step("intent written")
 
 	if ops[op].swaps {
-		if err := p.gate.Swap(after.gate); err != nil {
+		err := p.gate.Swap(after.gate)
+		if errors.Is(err, gate.ErrOverflow) {
+			// Somebody has spoilt the semaphore. What is given back is above its
+			// maximum, and nobody is to keep a slot for that: repair will balance it.
+			err = p.gate.Swap(0)
+		}
+		if err != nil {
 			in.op.Store(idle)
 			return err
 		}
@@ -167,36 +175,37 @@ func (l *ledger) counterValue(c counter) uint64 {
 	return l.counters[c].Load()
 }
 
-// mend completes or undoes the change whose author died in it, if there is
-// one. It can itself be killed anywhere: the intent stays until all is done, and
-// all of it may be repeated.
-func (p *Pool) mend() error {
+// mend completes or undoes the change whose author died in it, if there is one, and
+// returns whose change it was, which is most likely the author's own. It can itself be
+// killed anywhere: the intent stays until all is done, and all of it may be repeated.
+func (p *Pool) mend() (whose ref, err error) {
 	in := &p.ledger.intent
 	op := in.op.Load()
 	if op == idle {
-		return nil
+		return 0, nil
 	}
-	if op >= numOps || op != resize && in.participant.Load() == 0 {
-		return fmt.Errorf("the ledger has an intent of kind %d for participant %d", op, in.participant.Load())
+	whose = in.participant.Load()
+	if op >= numOps || op != resize && whose == 0 || whose > MaxParticipants {
+		return 0, damaged("the ledger has an intent of kind %d for participant %d", op, whose)
 	}
 	parity, err := p.gate.Parity()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	outcome := rolledForward
 	if ops[op].swaps && in.parity.Load() == parity {
 		outcome = rolledBack
 	}
 	if outcome == rolledForward {
-		p.settle(op, in.participant.Load())
+		p.settle(op, whose)
 	}
 	if err := p.rebuild(); err != nil {
-		return err
+		return 0, err
 	}
 	step("rebuilt")
 	p.wakeAll()
 	step("all woken")
 	in.op.Store(idle)
 	p.ledger.counters[outcome].Add(1)
-	return p.ledger.check()
+	return whose, p.ledger.check()
 }

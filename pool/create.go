@@ -90,11 +90,15 @@ func create(name string, config Config, owner shm.Owner, left *gate.Sem) error {
 		return fail(name, ErrRefused, err)
 	}
 	defer p.unlock()
+	return p.safely(func() error { return p.found(config, owner, left) })
+}
 
+// found makes a pool of a new ledger, under its lock.
+func (p *Pool) found(config Config, owner shm.Owner, left *gate.Sem) (err error) {
 	sem := left
 	if sem == nil {
 		if sem, err = prepareGate(config.Size, config.Mode, owner); err != nil {
-			return fail(name, ErrRefused, err)
+			return p.fail(ErrRefused, err)
 		}
 		defer sem.Close()
 	}
@@ -102,19 +106,19 @@ func create(name string, config Config, owner shm.Owner, left *gate.Sem) error {
 
 	step("nothing linked")
 	for {
-		if err := object.Link(ledgerFile(name)); err == nil {
+		if err := p.object.Link(ledgerFile(p.name)); err == nil {
 			break
 		} else if !errors.Is(err, fs.ErrExist) {
-			return fail(name, ErrRefused, err)
+			return p.fail(ErrRefused, err)
 		}
 		// Open removes what a dead creator or destroyer has left there.
-		other, err := openLedger(name, shm.ReadWrite)
+		other, err := openLedger(p.name, shm.ReadWrite)
 		if err == nil {
 			err = other.openGate(shm.ReadWrite)
 			other.Close()
 		}
 		if err == nil {
-			return fail(name, ErrExist, nil)
+			return p.fail(ErrExist, nil)
 		}
 		if !errors.Is(err, ErrNotExist) {
 			return err
@@ -122,12 +126,12 @@ func create(name string, config Config, owner shm.Owner, left *gate.Sem) error {
 	}
 	step("ledger linked")
 	if left == nil {
-		if err := sem.Link(name); err != nil {
-			shm.Unlink(ledgerFile(name))
+		if err := sem.Link(p.name); err != nil {
+			shm.Unlink(ledgerFile(p.name))
 			if errors.Is(err, fs.ErrExist) {
-				err = fmt.Errorf("a semaphore of that name exists, and belongs to no pool: %s", shm.Path("sem."+name[1:]))
+				err = fmt.Errorf("a semaphore of that name exists, and belongs to no pool: %s", shm.Path("sem."+p.name[1:]))
 			}
-			return fail(name, ErrRefused, err)
+			return p.fail(ErrRefused, err)
 		}
 	}
 	step("semaphore linked")

@@ -1,9 +1,6 @@
 package pool
 
-import (
-	"fmt"
-	"slices"
-)
+import "slices"
 
 // What the ledger holds beside the participants' records says nothing that the
 // records do not say: the line, the list of free records, who holds which slot,
@@ -43,7 +40,7 @@ func (l *ledger) exit(r ref, s state) {
 func (l *ledger) peekFree() ref {
 	if r := l.free.Load(); r != 0 {
 		if l.at(r).state.Load() != free {
-			panic(damage{fmt.Errorf("record %d is listed as free and is not", r)})
+			panic(damaged("record %d is listed as free and is not", r))
 		}
 		return r
 	}
@@ -67,7 +64,7 @@ func (p *Pool) rebuild() error {
 	l := p.ledger
 	used := l.used.Load()
 	if used > MaxParticipants {
-		return fmt.Errorf("the ledger tells of %d records", used)
+		return damaged("the ledger tells of %d records", used)
 	}
 	// A crash can come between the state of a new record and the mark of use.
 	if used < MaxParticipants && l.participants[used].state.Load() != free {
@@ -79,6 +76,7 @@ func (p *Pool) rebuild() error {
 	l.first.Store(0)
 	l.last.Store(0)
 	l.waiting.Store(0)
+	l.sleepers.Store(0)
 	l.drainer.Store(0)
 	l.inUse.Store(0)
 	kept := l.keepSlots()
@@ -92,14 +90,14 @@ func (p *Pool) rebuild() error {
 		case held:
 			weight := int(rec.weight.Load())
 			if weight > MaxSlots {
-				return fmt.Errorf("participant %d has weight %d", r, weight)
+				return damaged("participant %d has weight %d", r, weight)
 			}
 			l.inUse.Add(uint32(kept[r]))
 			l.assign(r, weight-kept[r])
 		case free, draining:
 			l.enter(r, s)
 		default:
-			return fmt.Errorf("participant %d is in state %d", r, s)
+			return damaged("participant %d is in state %d", r, s)
 		}
 	}
 	slices.SortFunc(line, l.compare)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/poolrun/poolrun/gate"
 	"github.com/poolrun/poolrun/internal/futex"
@@ -15,17 +16,19 @@ import (
 // somebody holds a slot or waits for one; ErrRefused where the caller is neither
 // the pool's owner nor root.
 func (p *Pool) Destroy() error {
-	if err := p.mayRemove(); err != nil {
-		return err
-	}
-	return p.promptly(func() error {
-		if err := p.reapAll(); err != nil {
+	return p.use(func() error {
+		if err := p.mayRemove(); err != nil {
 			return err
 		}
-		if !p.empty() {
-			return p.fail(ErrInUse, nil)
-		}
-		return p.end()
+		return p.orStuck(p.afterReaping(func() error {
+			if err := p.reapAll(); err != nil {
+				return err
+			}
+			if !p.empty() {
+				return p.fail(ErrInUse, nil)
+			}
+			return p.end()
+		}))
 	})
 }
 
@@ -33,26 +36,19 @@ func (p *Pool) Destroy() error {
 // who waits for one gets ErrDestroyed. It does so even if a process that is stopped
 // has the ledger lock, and if the pool is damaged.
 func (p *Pool) ForceDestroy() error {
-	if err := p.mayRemove(); err != nil {
+	return p.use(func() error {
+		if err := p.mayRemove(); err != nil {
+			return err
+		}
+		err := p.lockedWithin(lockWithin, p.end)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = p.safely(p.end)
+		}
+		if errors.Is(err, ErrDamaged) {
+			return Remove(p.name)
+		}
 		return err
-	}
-	err := p.lockedWithin(lockWithin, p.end)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = p.withoutLock(p.end)
-	}
-	if errors.Is(err, ErrDamaged) {
-		return Remove(p.name)
-	}
-	return err
-}
-
-func (p *Pool) withoutLock(change func() error) (err error) {
-	defer p.explain(&err)
-	defer shm.CatchFault(&err, shm.PanicOnFault())
-	if err := p.ledger.check(); err != nil {
-		return err
-	}
-	return change()
+	})
 }
 
 // mayRemove is asked before a pool is marked as destroyed or drained: whoever cannot
@@ -71,9 +67,17 @@ func (p *Pool) mayRemove() error {
 // another drains the pool already, ErrRefused at once where the caller is neither the
 // pool's owner nor root.
 func (p *Pool) Drain(ctx context.Context) error {
-	if err := p.mayRemove(); err != nil {
-		return err
-	}
+	return p.use(func() error {
+		if err := p.mayRemove(); err != nil {
+			return err
+		}
+		ctx, cancel := p.untilClosed(ctx)
+		defer cancel()
+		return p.drain(ctx)
+	})
+}
+
+func (p *Pool) drain(ctx context.Context) error {
 	var r ref
 	var ticket uint64
 	err := p.locked(ctx, func() (err error) {
@@ -91,28 +95,31 @@ func (p *Pool) Drain(ctx context.Context) error {
 	}
 	watch := p.startWatch()
 	defer func() { watch.stop() }()
-	limit := heartbeat
+	limit := time.Second
 	if watch == nil {
 		limit = scanInterval
 	}
 	for {
 		var word uint32
 		ended := false
-		err := p.locked(ctx, func() error {
-			if p.ledger.life.Load() != alive {
-				return p.fail(ErrNotExist, nil)
-			}
-			if err := p.reapAll(); err != nil {
-				return err
-			}
-			word = p.ledger.at(r).word.Load()
-			if ended = p.empty(); ended {
-				return p.end()
-			}
-			return ctx.Err()
-		})
+		_, _, err := p.reapHolders(ctx)
+		if err == nil {
+			err = p.locked(ctx, func() error {
+				if p.ledger.life.Load() != alive {
+					return p.fail(ErrNotExist, nil)
+				}
+				if err := p.reapLine(); err != nil {
+					return err
+				}
+				word = p.ledger.at(r).word.Load()
+				if ended = p.empty(); ended {
+					return p.end()
+				}
+				return why(ctx)
+			})
+		}
 		if err == nil && !ended {
-			p.sleepOnWord(ctx, r, word, limit)
+			futex.Sleep(ctx, &p.ledger.at(r).word, word, limit)
 			continue
 		}
 		if err != nil {
@@ -120,14 +127,6 @@ func (p *Pool) Drain(ctx context.Context) error {
 		}
 		return err
 	}
-}
-
-func (p *Pool) reapAll() error {
-	if err := p.reapFirst(); err != nil {
-		return err
-	}
-	_, err := p.reapHolders()
-	return err
 }
 
 // end marks the pool as destroyed, removes its names, and wakes all who sleep in it.
@@ -139,6 +138,9 @@ func (p *Pool) reapAll() error {
 // the owner of the lock may still do takes it back.
 func (p *Pool) end() error {
 	l := p.ledger
+	if err := l.check(); err != nil {
+		return err
+	}
 	if !l.life.CompareAndSwap(alive, destroyed) {
 		return p.fail(ErrNotExist, nil)
 	}

@@ -20,6 +20,8 @@ var (
 	ErrFull      error = kind("pool %s has no room for another participant")
 	ErrDamaged   error = kind("pool %s is damaged")
 	ErrRefused   error = kind("cannot use pool %s")
+	ErrClosed    error = kind("pool %s was closed")
+	ErrReleased  error = kind("the lease of a slot of pool %s was released already")
 )
 
 type kind string

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	"github.com/poolrun/poolrun/internal/shm"
 )
 
 // A Hold names a lease across processes: a child that is told of it can find out
@@ -19,9 +17,7 @@ type Hold struct {
 }
 
 // Hold names the lease.
-func (l *Lease) Hold() Hold {
-	return Hold{l.pool.name, l.pool.ledger.id.Load(), l.r, l.ticket}
-}
+func (l *Lease) Hold() Hold { return Hold{l.pool.name, l.pool.id, l.r, l.ticket} }
 
 func (h Hold) String() string {
 	return fmt.Sprintf("%s/%x/%d/%d", h.Pool, h.id, h.r, h.ticket)
@@ -46,18 +42,20 @@ func ParseHolds(text string) []Hold {
 // HeldSlots returns the slots of a hold on this pool, and what they stand for;
 // no slots where it is a hold on another pool, or has been given back.
 func (p *Pool) HeldSlots(h Hold) (slots []int, items []string, err error) {
-	defer p.explain(&err)
-	defer shm.CatchFault(&err, shm.PanicOnFault())
-	if h.Pool != p.name || h.id != p.ledger.id.Load() || h.r == 0 || h.r > MaxParticipants {
+	if h.Pool != p.name || h.id != p.id || h.r == 0 || h.r > MaxParticipants {
 		return nil, nil, nil
 	}
-	l := Lease{pool: p, r: h.r, ticket: h.ticket}
-	if !l.isHeld() {
-		return nil, nil, nil
-	}
-	if dead, err := p.isDead(h.r); dead || err != nil {
-		return nil, nil, err
-	}
-	slots = p.ledger.slotsOf(h.r)
-	return slots, p.ledger.itemsOf(slots), nil
+	err = p.use(func() error {
+		l := Lease{pool: p, r: h.r, ticket: h.ticket}
+		if !l.isHeld() {
+			return nil
+		}
+		if dead, err := p.isDead(h.r); dead || err != nil {
+			return err
+		}
+		slots = p.ledger.slotsOf(h.r)
+		items = p.ledger.itemsOf(slots)
+		return nil
+	})
+	return slots, items, err
 }

@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"errors"
 	"fmt"
 	"sync/atomic"
 )
@@ -11,12 +10,12 @@ const (
 	MaxSlots        = 4096
 	MaxParticipants = 8192 // those who hold slots and those who wait for them
 	MaxItemBytes    = 124
-	commandBytes    = 160
+	commandBytes    = 152
 )
 
 const (
 	ledgerMagic   = 0x6e75726c6f6f70 // "poolrun", read as a little-endian number
-	ledgerVersion = 2
+	ledgerVersion = 3
 )
 
 // A ledger is the shared memory of a pool. Every field is of fixed width; the
@@ -31,7 +30,7 @@ type ledger struct {
 	life    atomic.Uint32 // a life
 	id      atomic.Uint64 // random: tells this pool from an earlier one of its name
 	gate    atomic.Uint64 // the semaphore's inode
-	created atomic.Int64  // nanoseconds since 1970
+	created atomic.Int64  // nanoseconds since 1970, for people: all else is told by now
 
 	size     atomic.Uint32
 	debt     atomic.Uint32 // tokens that the gate has to lose yet: see tokens
@@ -50,7 +49,13 @@ type ledger struct {
 
 	intent intent
 
-	_ [4096 - 264]byte
+	// What a waiter looks at in its sleep: see doze. The offsets are in the test of
+	// the layout.
+	attended atomic.Int64  // when the first in line was last awake, see now
+	sleepers atomic.Uint32 // derived: processes in line, of which each has one sleeper
+	pace     atomic.Uint32 // the most sleepers since all were told of a shorter line
+
+	_ [4096 - 280]byte
 
 	holders      [MaxSlots]atomic.Uint32 // derived: slot i is held by this ref
 	items        [MaxSlots]item
@@ -75,23 +80,28 @@ type participant struct {
 	state    atomic.Uint32 // a state
 	weight   atomic.Uint32 // slots it holds or asks for
 	priority atomic.Int32  // as nice(1): a lower number goes first
-	word     atomic.Uint32 // futex word: it sleeps here when it is not first in line
+	word     atomic.Uint32 // futex word: goes up when those who sleep on it have to wake
 	next     atomic.Uint32 // derived: a ref, in the line or in the list of free records
 	previous atomic.Uint32 // derived: a ref, in the line
 	ticket   atomic.Uint64 // its place among equals; no two are ever the same
 	aside    atomic.Uint32 // 1: it did not move when its turn came, others may pass
 
-	pid          atomic.Int32
-	pidNamespace atomic.Uint64 // inode of the namespace in which pid and commandPID count
-	commandPID   atomic.Int32  // 0 until the command runs
-	uid          atomic.Uint32
-	commandSeen  atomic.Uint64 // a moment at which commandPID was the command: see now
-	since        atomic.Int64  // when it came, nanoseconds since 1970
-	acquired     atomic.Int64  // when it got its slots
+	pid           atomic.Int32
+	pidNamespace  atomic.Uint32 // inode of the namespace in which pid and commandPID count
+	timeNamespace atomic.Uint32 // and of the one in which commandSeen does
+	commandPID    atomic.Int32  // 0 until the command exists
+	uid           atomic.Uint32
+	commandSeen   atomic.Uint64 // a moment at which commandPID was the command, see ticks; 0: unknown
+	since         atomic.Int64  // when it came: see now
+	acquired      atomic.Int64  // when it got its slots
+	seen          atomic.Int64  // when it last looked: see look
 
-	commandLength atomic.Uint32
-	command       [commandBytes]byte // the command line's first bytes
-	_             [12]byte
+	poked   atomic.Uint32 // goes up when it has to look
+	bell    atomic.Uint32 // a ref: whose word its process sleeps on
+	leaving atomic.Uint32 // a counter: what it counts as if it is found dead in line
+	guarded atomic.Uint32 // 1: its command has inherited the guard
+
+	command [commandBytes]byte // the command line's first bytes, up to a NUL
 }
 
 // A state says what a participant does. The transitions are in change.go, one
@@ -138,19 +148,19 @@ const (
 // check tells whether the memory is a ledger that this program can read.
 func (l *ledger) check() error {
 	if magic := l.magic.Load(); magic != ledgerMagic {
-		return errors.New("the ledger does not begin as a ledger does")
+		return damaged("the ledger does not begin as a ledger does")
 	}
 	if version := l.version.Load(); version != ledgerVersion {
-		return fmt.Errorf("the ledger has layout version %d, this program knows %d", version, ledgerVersion)
+		return fmt.Errorf("it was made by another version of poolrun: its ledger's layout is version %d, this program knows %d", version, ledgerVersion)
 	}
 	if size := l.size.Load(); size > MaxSlots {
-		return fmt.Errorf("the ledger tells of %d slots", size)
+		return damaged("the ledger tells of %d slots", size)
 	}
 	if debt := l.debt.Load(); debt > MaxSlots {
-		return fmt.Errorf("the ledger tells of a debt of %d slots", debt)
+		return damaged("the ledger tells of a debt of %d slots", debt)
 	}
 	if life := l.life.Load(); life > destroyed {
-		return fmt.Errorf("the ledger tells of life %d", life)
+		return damaged("the ledger tells of life %d", life)
 	}
 	return nil
 }
@@ -162,7 +172,7 @@ func (l *ledger) at(r ref) *participant {
 		return nil
 	}
 	if r > MaxParticipants {
-		panic(damage{fmt.Errorf("the ledger names participant %d", r)})
+		panic(damaged("the ledger names participant %d", r))
 	}
 	return &l.participants[r-1]
 }
@@ -170,11 +180,13 @@ func (l *ledger) at(r ref) *participant {
 // must is at for a ref that has to name somebody.
 func (l *ledger) must(r ref) *participant {
 	if r == 0 {
-		panic(damage{errors.New("the ledger names nobody where somebody has to be")})
+		panic(damaged("the ledger names nobody where somebody has to be"))
 	}
 	return l.at(r)
 }
 
-// damage is what a function deep in a change panics with when the ledger makes
-// no sense; locked makes an error of it.
+// A damage says in what way the ledger makes no sense. A function deep in a change
+// panics with it; explain makes an error of it.
 type damage struct{ error }
+
+func damaged(format string, args ...any) damage { return damage{fmt.Errorf(format, args...)} }

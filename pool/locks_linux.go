@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/poolrun/poolrun/internal/shm"
 	"golang.org/x/sys/unix"
@@ -17,17 +18,58 @@ func guardByte(r ref) int64 { return claimByte(r) + 1 }
 // lock takes the ledger lock, and before it the lock among the goroutines of this
 // process, which share one open file description. It gives up, with ctx's error,
 // when ctx is done: the lock is held for microseconds, but whoever holds it may be
-// stopped.
+// stopped. Then it also gives up when the pool is destroyed, which can be done by force
+// without the lock.
 func (p *Pool) lock(ctx context.Context) error {
 	if locked, err := p.tryLock(); locked || err != nil {
 		return err
 	}
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	look := time.AfterFunc(time.Second, func() { p.giveUpIfDestroyed(ctx, giveUp) })
+	defer look.Stop()
 	select {
 	case p.turnstile <- struct{}{}:
-		return shm.Lock(ctx, p.object.FD, func() { <-p.turnstile })
 	case <-ctx.Done():
-		return ctx.Err()
+		return why(ctx)
 	}
+	err := shm.Lock(ctx, p.object.FD, p.abandonLock)
+	if err != nil && ctx.Err() != nil {
+		return why(ctx)
+	}
+	return err
+}
+
+// giveUpIfDestroyed ends a wait for the lock, now or within a second of the pool's
+// end.
+func (p *Pool) giveUpIfDestroyed(ctx context.Context, giveUp context.CancelCauseFunc) {
+	for ctx.Err() == nil {
+		err := p.safely(func() error {
+			if p.ledger.life.Load() == destroyed {
+				return p.fail(ErrDestroyed, nil)
+			}
+			return nil
+		})
+		if err != nil {
+			giveUp(err)
+			return
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// abandonLock ends a wait for the lock that nobody waits for any more. By now the
+// descriptor's number may be somebody else's: see Close.
+func (p *Pool) abandonLock(locked bool) {
+	p.descriptors.Lock()
+	if locked && !p.closed {
+		shm.Unlock(p.object.FD)
+	}
+	p.descriptors.Unlock()
+	<-p.turnstile
 }
 
 // tryLock takes the ledger lock if nobody has it.
@@ -45,6 +87,15 @@ func (p *Pool) tryLock() (locked bool, err error) {
 
 func (p *Pool) unlock() {
 	shm.Unlock(p.object.FD)
+	<-p.turnstile
+}
+
+// Pause calls stop while no goroutine of this process has the pool's lock, or waits
+// for it. A process that stops with it (SIGTSTP) holds up everybody else; one that
+// stops in here holds up nobody, and keeps its place in line.
+func (p *Pool) Pause(stop func()) {
+	p.turnstile <- struct{}{}
+	stop()
 	<-p.turnstile
 }
 
@@ -66,6 +117,11 @@ func (p *Pool) unclaim(r ref) error { return shm.SetLock(p.object.FD, shm.Unlock
 // never locks: one's own locks would not show.
 func (p *Pool) isLocked(r ref) (bool, error)  { return shm.IsLocked(p.probe, claimByte(r), 2) }
 func (p *Pool) isClaimed(r ref) (bool, error) { return shm.IsLocked(p.probe, claimByte(r), 1) }
+
+// dropLocks gives up all claims of this open pool at once.
+func (p *Pool) dropLocks() error {
+	return shm.SetLocks(p.object.FD, shm.Unlocked, claimByte(1), 2*MaxParticipants)
+}
 
 // openGuard makes the descriptor that the command inherits, with the guard
 // locked: read-only, so that the command cannot write to the ledger through it,
@@ -99,8 +155,17 @@ func (p *Pool) openGuard(r ref) (int, error) {
 // in fs/file.c).
 const highDescriptor = 50
 
-// closeGuard unlocks the guard, also for those who inherited its descriptor: a
-// daemon that the command left behind holds no slot.
-func closeGuard(fd int, r ref) error {
-	return errors.Join(shm.SetLock(fd, shm.Unlocked, guardByte(r)), unix.Close(fd))
+func unlockGuard(fd int, r ref) error { return shm.SetLock(fd, shm.Unlocked, guardByte(r)) }
+
+// addGuard and removeGuard keep the list of guards for Close.
+func (p *Pool) addGuard(l *Lease) {
+	p.descriptors.Lock()
+	p.guards[l] = true
+	p.descriptors.Unlock()
+}
+
+func (p *Pool) removeGuard(l *Lease) {
+	p.descriptors.Lock()
+	delete(p.guards, l)
+	p.descriptors.Unlock()
 }

@@ -47,12 +47,9 @@ func (m *model) insert(w *modelled) {
 	m.line = slices.Insert(m.line, i, w)
 }
 
-// reap does what Status does: the dead lose their slots, and the head of the line
-// is alive.
+// reap does what Status does: the dead lose their slots and their places in line.
 func (m *model) reap() {
-	for len(m.line) > 0 && m.line[0].dead {
-		m.line = m.line[1:]
-	}
+	m.line = slices.DeleteFunc(m.line, func(w *modelled) bool { return w.dead })
 	m.holders = slices.DeleteFunc(m.holders, func(h *modelled) bool { return h.dead })
 }
 

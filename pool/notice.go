@@ -34,7 +34,7 @@ func (p *Pool) missing() int {
 	if err != nil || l.intent.op.Load() != idle {
 		return 0
 	}
-	return int(l.size.Load()) + int(l.debt.Load()) - int(l.inUse.Load()) - value
+	return int(l.size.Load()) + int(l.debt.Load()) - int(l.inUse.Load()) - p.unreturned - value
 }
 
 // isMuslSemaphore reports whether a file of /dev/shm can be a semaphore of musl, which

@@ -3,6 +3,7 @@ package pool
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 
@@ -11,27 +12,134 @@ import (
 
 // An identity says which process a participant is.
 type identity struct {
-	pid       int32
-	namespace uint64
-	uid       uint32
+	pid           int32
+	pidNamespace  uint32 // inodes: numbers count in their own namespace only
+	timeNamespace uint32
+	uid           uint32
+	bootOffset    int64 // of CLOCK_BOOTTIME here from the machine's: see now
 }
 
-func whoAmI() (identity, error) {
+func whoAmI() (who identity, err error) {
 	var st unix.Stat_t
 	if err := unix.Stat("/proc/self/ns/pid", &st); err != nil {
-		return identity{}, errors.Join(errors.New("/proc is needed"), err)
+		return who, fmt.Errorf("/proc is needed: %w", err)
 	}
-	return identity{int32(os.Getpid()), st.Ino, uint32(os.Getuid())}, nil
+	who = identity{pid: int32(os.Getpid()), pidNamespace: uint32(st.Ino), uid: uint32(os.Getuid())}
+	who.timeNamespace, who.bootOffset, err = timeNamespace()
+	return who, err
+}
+
+// Whether a process lives is asked of the kernel, by pid. The rule for every
+// answer: absence of evidence is not evidence of death. A slot that is kept for too
+// long is a nuisance, one that is handed out twice is a broken promise. And a number
+// that counts in one namespace is compared with numbers of that namespace only.
+
+// commandRuns reports whether the command of a participant may still run, as far as
+// its pid tells: false means that it has certainly ended, or never was.
+func (p *Pool) commandRuns(r ref) bool {
+	rec := p.ledger.at(r)
+	pid := rec.commandPID.Load()
+	if rec.state.Load() != held || pid <= 0 {
+		return false
+	}
+	if rec.pidNamespace.Load() != p.self.pidNamespace {
+		if found, certain := p.self.findElsewhere(pid); certain {
+			return found
+		}
+		// A guard that nobody has open is evidence, the best that there is from here.
+		return rec.guarded.Load() == 0
+	}
+	seen := rec.commandSeen.Load()
+	if rec.timeNamespace.Load() != p.self.timeNamespace {
+		seen = 0
+	}
+	return mayRun(pid, seen)
+}
+
+// mayRun reports whether the process that had this pid at a moment (0: one that
+// nobody knows) may still be there. It is gone if there is no process of that pid, or
+// one of which all threads have ended (a zombie, but not one whose main thread has
+// ended before the others), or one that has started since.
+func mayRun(pid int32, seen uint64) bool {
+	fd, err := unix.PidfdOpen(int(pid), 0)
+	switch err {
+	case nil:
+		// pidfd_open(2): readable when the last thread has ended.
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, 0)
+		unix.Close(fd)
+		if err == nil && n > 0 && fds[0].Revents&unix.POLLIN != 0 {
+			return false
+		}
+	case unix.ESRCH:
+		return false
+	default: // too many open files; a filter of system calls; a kernel before 5.3
+		if unix.Kill(int(pid), 0) == unix.ESRCH {
+			return false
+		}
+	}
+	if seen == 0 || !procIsOurs() {
+		return true
+	}
+	stat, err := readStat(statPath(pid))
+	return err != nil || stat.start <= seen
+}
+
+// The inode of the initial pid namespace (PID_NS_INIT_INO, linux/nsfs.h).
+const initialPidNamespace = 0xEFFFFFFC
+
+// findElsewhere reports whether there is a process with this pid in a namespace other
+// than the caller's. It is certain of that only in the initial namespace, which shows
+// the processes of all others, with their numbers there (NSpid in
+// proc_pid_status(5)); and only where /proc shows all of it, not with hidepid.
+func (who identity) findElsewhere(pid int32) (found, certain bool) {
+	if who.pidNamespace != initialPidNamespace || !procIsOurs() || nsPids("1") == nil {
+		return false, false
+	}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return false, false
+	}
+	want := strconv.Itoa(int(pid))
+	for _, entry := range entries {
+		if entry.Name()[0] < '1' || entry.Name()[0] > '9' {
+			continue
+		}
+		if pids := nsPids(entry.Name()); len(pids) > 1 && string(pids[len(pids)-1]) == want {
+			return true, true
+		}
+	}
+	return false, true
+}
+
+// procIsOurs reports whether the pids in /proc are those of this process's own
+// namespace. A mount can show another's: then NSpid in proc_pid_status(5) lists this
+// process by more than one number, or by another.
+func procIsOurs() bool {
+	pids := nsPids("self")
+	return len(pids) == 1 && string(pids[0]) == strconv.Itoa(os.Getpid())
+}
+
+// nsPids lists the numbers of a process of /proc, from the namespace of that mount
+// inwards; none if it cannot be looked at.
+func nsPids(process string) [][]byte {
+	text, err := readShort("/proc/" + process + "/status")
+	if err != nil {
+		return nil
+	}
+	_, after, _ := bytes.Cut(text, []byte("\nNSpid:"))
+	line, _, _ := bytes.Cut(after, []byte("\n"))
+	return bytes.Fields(line)
 }
 
 // A procStat is what poolrun needs of /proc/PID/stat, proc_pid_stat(5).
 type procStat struct {
-	state byte   // field 3
-	start uint64 // field 22, in clock ticks since boot
+	state  byte   // field 3
+	parent int32  // field 4
+	start  uint64 // field 22: see ticks
 }
 
-// readStat reads a stat file of /proc; errors.Is(err, ENOENT) where there is no
-// such process, or none that the caller may see.
+// readStat reads a stat file of /proc.
 func readStat(path string) (procStat, error) {
 	text, err := readShort(path)
 	if err != nil {
@@ -42,8 +150,9 @@ func readStat(path string) (procStat, error) {
 	if len(fields) < 20 {
 		return procStat{}, errors.New("cannot read " + path)
 	}
-	start, err := strconv.ParseUint(string(fields[22-3]), 10, 64)
-	return procStat{fields[0][0], start}, err
+	parent, err1 := strconv.ParseInt(string(fields[4-3]), 10, 32)
+	start, err2 := strconv.ParseUint(string(fields[22-3]), 10, 64)
+	return procStat{fields[0][0], int32(parent), start}, errors.Join(err1, err2)
 }
 
 // readShort reads a file of less than a page. Not through package os, which would
@@ -61,40 +170,32 @@ func readShort(path string) ([]byte, error) {
 
 func statPath(pid int32) string { return "/proc/" + strconv.Itoa(int(pid)) + "/stat" }
 
-// now is a moment as readStat tells it: in clock ticks since boot.
-func now() uint64 {
-	const tick = 1e9 / 100 // USER_HZ is 100 on all of Go's architectures
-	var ts unix.Timespec
-	unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) // of start_boottime in fs/proc/array.c
-	return uint64(ts.Nano()) / tick
+// isStopped reports whether every thread of a participant's process is stopped, by a
+// signal or a tracer, as far as this process can tell. isRunnable reports whether one
+// is running or about to.
+func (p *Pool) isStopped(r ref) bool {
+	states := p.threadStates(r)
+	return len(states) > 0 && len(bytes.Trim(states, "Tt")) == 0
 }
 
-// isRunning reports whether the process that had this pid at a moment is still
-// there: one that has it now and has started since is another. A zombie is not
-// there: it holds nothing. A process that cannot be looked at (hidepid, proc(5))
-// counts as there, for too few commands beat too many.
-func isRunning(pid int32, seen uint64) bool {
-	if unix.Kill(int(pid), 0) == unix.ESRCH {
-		return false
-	}
-	stat, err := readStat(statPath(pid))
-	if err != nil {
-		return unix.Kill(int(pid), 0) != unix.ESRCH
-	}
-	return stat.start <= seen && stat.state != 'Z' && stat.state != 'X'
-}
+func (p *Pool) isRunnable(r ref) bool { return bytes.ContainsRune(p.threadStates(r), 'R') }
 
-// isRunnable reports whether a thread of the process is running or about to.
-func isRunnable(pid int32) bool {
-	dir := "/proc/" + strconv.Itoa(int(pid)) + "/task"
+// threadStates lists the states of the threads of a participant's process, as in
+// proc_pid_stat(5); none if it cannot be looked at.
+func (p *Pool) threadStates(r ref) (states []byte) {
+	rec := p.ledger.at(r)
+	if rec.pidNamespace.Load() != p.self.pidNamespace || !procIsOurs() {
+		return nil
+	}
+	dir := "/proc/" + strconv.Itoa(int(rec.pid.Load())) + "/task"
 	tasks, err := os.ReadDir(dir)
 	if err != nil {
-		return false
+		return nil
 	}
 	for _, task := range tasks {
-		if stat, err := readStat(dir + "/" + task.Name() + "/stat"); err == nil && stat.state == 'R' {
-			return true
+		if stat, err := readStat(dir + "/" + task.Name() + "/stat"); err == nil {
+			states = append(states, stat.state)
 		}
 	}
-	return false
+	return states
 }

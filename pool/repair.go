@@ -29,9 +29,8 @@ func (f *Findings) left(format string, args ...any) {
 // is made again from the ledger if nobody uses the pool; a ledger that was
 // removed, from the semaphore's value if no process has that mapped.
 //
-// Tokens that are missing may be a foreign program's. They are put back where no
-// living process but the pool's own participants has the semaphore mapped, or by
-// force.
+// Tokens that are missing may be a foreign program's. They are put back if no other
+// process has the semaphore open, in whatever namespace, or by force.
 //
 // An error means that there is nothing to repair: ErrNotExist, ErrRefused (also where
 // there is only a semaphore that was not made for a pool), or ErrDamaged where the
@@ -41,7 +40,7 @@ func Repair(name string, force bool) (f Findings, err error) {
 	if err != nil {
 		return f, err
 	}
-	p, err := openLedger(name, shm.ReadWrite)
+	p, err := openLedger(name, shm.Manage)
 	if errors.Is(err, ErrNotExist) && gate.Exists(name) {
 		return f, f.remakeLedger(name)
 	}
@@ -49,11 +48,12 @@ func Repair(name string, force bool) (f Findings, err error) {
 		return f, err
 	}
 	defer p.Close()
-	if err := p.openGate(shm.ReadWrite); err != nil {
-		if !errors.Is(err, ErrDamaged) || p.ledger.check() != nil {
+	if err := p.openGate(shm.Manage); err != nil {
+		if !errors.Is(err, ErrDamaged) || p.safely(p.ledger.check) != nil {
 			return f, err
 		}
-		return f, f.remakeGate(p)
+		err = p.safely(func() error { return f.remakeGate(p) })
+		return f, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lockWithin)
 	defer cancel()
@@ -61,12 +61,13 @@ func Repair(name string, force bool) (f Findings, err error) {
 		return f, p.orStuck(err)
 	}
 	defer p.unlock()
-	defer p.explain(&err)
-	defer shm.CatchFault(&err, shm.PanicOnFault())
-	if err := p.ledger.check(); err != nil {
-		return f, err
-	}
-	return f, f.repair(p, force)
+	err = p.safely(func() error {
+		if err := p.ledger.check(); err != nil {
+			return err
+		}
+		return f.repair(p, force)
+	})
+	return f, err
 }
 
 // repair runs under the ledger lock.
@@ -92,7 +93,7 @@ func (f *Findings) repair(p *Pool, force bool) error {
 			return err
 		}
 	}
-	if err := p.mend(); err != nil {
+	if _, err := p.mend(); err != nil {
 		return err
 	}
 	faultsLeft := l.inspect()
@@ -105,10 +106,12 @@ func (f *Findings) repair(p *Pool, force bool) error {
 	if len(faultsLeft) > 0 {
 		return nil
 	}
-	if err := f.reap(p); err != nil {
+	// The balance first: it counts the dead among those who hold, and what they give
+	// back must find room.
+	if err := f.balance(p, force); err != nil {
 		return err
 	}
-	return f.balance(p, force)
+	return f.reap(p, force)
 }
 
 // announceRebuild writes an intent of which mend makes a rebuilding and nothing
@@ -156,36 +159,37 @@ func (p *Pool) clearUnreadable() error {
 	return nil
 }
 
-// reap takes the dead out wherever they stand.
-func (f *Findings) reap(p *Pool) error {
+// reap takes the dead out wherever they stand; by force also holders whose command
+// can only be looked up in another pid namespace.
+func (f *Findings) reap(p *Pool, force bool) error {
 	l := p.ledger
 	for r := ref(1); r <= l.used.Load(); r++ {
 		s := l.at(r).state.Load()
 		if s == free {
 			continue
 		}
-		dead, err := p.isDead(r)
+		locked, err := p.isLocked(r)
 		if err != nil {
 			return err
 		}
-		if !dead {
+		elsewhere := l.at(r).pidNamespace.Load() != p.self.pidNamespace
+		if locked || p.commandRuns(r) && !(force && elsewhere) {
 			continue
 		}
-		pid := l.at(r).pid.Load()
+		pid, weight := l.at(r).pid.Load(), l.at(r).weight.Load()
+		var what string
 		switch s {
 		case held:
-			f.mended("process %d had died with %d slots", pid, l.at(r).weight.Load())
-			err = p.change(give, r, reclaimed)
+			what = fmt.Sprintf("with %d slots", weight)
 		case waiting:
-			f.mended("process %d had died in line", pid)
-			err = p.change(leave, r, cancelled)
+			what = "in line"
 		case draining:
-			f.mended("process %d had died draining the pool", pid)
-			err = p.change(leave, r, nothing)
+			what = "draining the pool"
 		}
-		if err != nil {
+		if err := p.reap(r); err != nil {
 			return err
 		}
+		f.mended("process %d had died %s", pid, what)
 	}
 	return nil
 }
@@ -199,21 +203,34 @@ func (f *Findings) balance(p *Pool, force bool) error {
 		return err
 	}
 	missing := size + debt - int(l.inUse.Load()) - value
-	switch {
-	case missing == 0:
+	if missing == 0 {
 		return nil
-	case missing > 0 && !force:
-		if users := p.foreignUsers(); !p.gate.IsOnlyUser() && len(users) > 0 {
-			f.left("%d slots are missing: they may be held by a foreign program (processes that may have the semaphore open: %v)", missing, users)
-			return nil
-		}
-		f.mended("%d slots were missing: a foreign program took them to its grave", missing)
-	case missing > 0:
+	}
+	// The kernel knows whether anybody else has the semaphore open, in whatever
+	// namespace. /proc may not show everybody; it only helps to say who it may be.
+	if missing > 0 && !force && !p.gate.IsOnlyUser() {
+		f.left("%d slots are missing: a program that has the semaphore open may hold them%s", missing, list(p.foreignUsers()))
+		return nil
+	}
+	if err := p.perform(resize, 0, nothing, tokens{gate: missing, size: size, debt: debt}); err != nil {
+		return err
+	}
+	switch {
+	case missing > 0 && force:
 		f.mended("%d slots were missing, and were put back by force", missing)
+	case missing > 0:
+		f.mended("%d slots were missing: a program that took them has exited without returning them", missing)
 	default:
 		f.mended("%d slots too many were free: somebody posted what was never taken", -missing)
 	}
-	return p.perform(resize, 0, nothing, tokens{gate: missing, size: size, debt: debt})
+	return nil
+}
+
+func list(pids []int) string {
+	if len(pids) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (perhaps one of the processes %v)", pids)
 }
 
 // remakeGate makes a semaphore for a ledger that has lost its own, with the same
@@ -262,7 +279,7 @@ func (f *Findings) remakeGate(p *Pool) error {
 // remakeLedger makes a ledger for a pool's semaphore that has lost its own, with the
 // same owner, group and mode.
 func (f *Findings) remakeLedger(name string) error {
-	sem, err := gate.Open(name)
+	sem, err := gate.OpenToManage(name)
 	if err != nil {
 		return fail(name, ErrRefused, err)
 	}

@@ -1,7 +1,5 @@
 package pool
 
-import "fmt"
-
 // Who holds which slot. A slot's number is between 0 and the size; above it only
 // where the pool has shrunk under its holder.
 
@@ -10,7 +8,7 @@ func (l *ledger) assign(r ref, n int) {
 	l.inUse.Add(uint32(n))
 	for i := 0; n > 0; i++ {
 		if i == MaxSlots {
-			panic(damage{fmt.Errorf("participant %d is to hold %d slots more than there are", r, n)})
+			panic(damaged("participant %d is to hold %d slots more than there are", r, n))
 		}
 		if l.holders[i].Load() == 0 {
 			l.holders[i].Store(r)
@@ -32,7 +30,7 @@ func (l *ledger) unassign(r ref) {
 		}
 	}
 	if n != weight {
-		panic(damage{fmt.Errorf("participant %d holds %d slots instead of %d", r, n, weight)})
+		panic(damaged("participant %d holds %d slots instead of %d", r, n, weight))
 	}
 }
 
@@ -43,7 +41,7 @@ func (l *ledger) firstSlot(r ref) int {
 			return i
 		}
 	}
-	panic(damage{fmt.Errorf("participant %d holds no slot", r)})
+	panic(damaged("participant %d holds no slot", r))
 }
 
 // slotsOf lists a participant's slots in ascending order.
@@ -87,7 +85,7 @@ func (l *ledger) holding(yield func(ref) bool) {
 		seen++
 		rec := l.at(r)
 		if rec.state.Load() != held {
-			panic(damage{fmt.Errorf("slot %d is held by record %d, which holds nothing", i, r)})
+			panic(damaged("slot %d is held by record %d, which holds nothing", i, r))
 		}
 		// A heavy participant is told of once, at its first slot.
 		if rec.weight.Load() > 1 && l.firstSlot(r) != i {

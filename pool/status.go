@@ -1,7 +1,7 @@
 package pool
 
 import (
-	"context"
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -73,30 +73,26 @@ type Bucket struct {
 	Count uint64
 }
 
-// Status takes a status of the pool, after taking the slots of the dead back; a
-// pool that was opened read-only shows them as they stand in the ledger.
+// Status takes a status of the pool, without its dead: their slots are taken back
+// first, or, if the pool was opened read-only, left out.
 func (p *Pool) Status() (s Status, err error) {
-	defer func() { s.nameUsers() }() // after the lock: a directory of users may be slow
-	look := func() (err error) {
-		s, err = p.status()
-		return err
-	}
-	if p.object.ReadOnly {
-		err = p.lockedReadOnly(look)
-		return s, err
-	}
-	err = p.promptly(func() error {
-		if err := p.reapDrainer(); err != nil {
-			return err
+	err = p.use(func() error {
+		if p.object.ReadOnly {
+			return p.orStuck(p.readOnly(&s))
 		}
-		if err := p.reapAll(); err != nil {
+		return p.orStuck(p.afterReaping(func() (err error) {
+			if err := p.reapAll(); err != nil {
+				return err
+			}
+			s, err = p.status()
 			return err
-		}
-		return look()
+		}))
 	})
+	s.nameUsers()
 	return s, err
 }
 
+// nameUsers is for after the lock: a directory of users may be slow.
 func (s *Status) nameUsers() {
 	for i := range s.Holders {
 		s.Holders[i].User = names.User(s.Holders[i].uid)
@@ -106,33 +102,22 @@ func (s *Status) nameUsers() {
 	}
 }
 
-func (p *Pool) lockedReadOnly(look func() error) (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), lockWithin)
-	defer cancel()
-	if err := p.lock(ctx); err != nil {
-		return p.orStuck(err)
-	}
-	defer p.unlock()
-	defer p.explain(&err)
-	defer shm.CatchFault(&err, shm.PanicOnFault())
-	if err := p.ledger.check(); err != nil {
-		return err
-	}
-	return look()
-}
-
 func (p *Pool) status() (s Status, err error) {
 	l := p.ledger
 	if l.life.Load() != alive {
 		return s, p.fail(ErrNotExist, nil)
 	}
+	// The ledger's clock cannot be set; the one that people read can. So a moment is
+	// told as so long ago.
+	taken, now := time.Now(), p.now()
+	when := func(then int64) time.Time { return taken.Add(-ago(now, then)) }
 	s = Status{
 		Name:     p.name,
 		Size:     int(l.size.Load()),
 		InUse:    int(l.inUse.Load()),
 		Mode:     p.object.Mode,
 		Created:  time.Unix(0, l.created.Load()),
-		Taken:    time.Now(),
+		Taken:    taken,
 		Draining: l.drainer.Load() != 0,
 		Counters: Counters{
 			Acquired: l.counterValue(acquired), Released: l.counterValue(released),
@@ -146,37 +131,33 @@ func (p *Pool) status() (s Status, err error) {
 	if s.Available, err = p.gate.Value(); err != nil {
 		return s, err
 	}
+	census := p.takeCensus(s.InUse)
 	for r := range l.holding {
-		holder, err := p.holder(r)
+		rec, slots := l.at(r), l.slotsOf(r)
+		claimed, err := census.isClaimed(r)
 		if err != nil {
 			return s, err
 		}
-		s.Holders = append(s.Holders, holder)
+		s.Holders = append(s.Holders, Holder{
+			Slots: slots, Items: l.itemsOf(slots), PID: int(rec.pid.Load()), CommandPID: int(rec.commandPID.Load()),
+			uid: rec.uid.Load(), Orphaned: !claimed, Acquired: when(rec.acquired.Load()),
+			Command: rec.commandText(),
+		})
 	}
 	for r := range l.line {
 		rec := l.at(r)
 		s.Waiters = append(s.Waiters, Waiter{
 			PID: int(rec.pid.Load()), uid: rec.uid.Load(), Weight: int(rec.weight.Load()),
-			Priority: int(rec.priority.Load()), Since: time.Unix(0, rec.since.Load()),
+			Priority: int(rec.priority.Load()), Since: when(rec.since.Load()),
 			Command: rec.commandText(),
 		})
 	}
 	return s, nil
 }
 
-func (p *Pool) holder(r ref) (Holder, error) {
-	rec := p.ledger.at(r)
-	claimed, err := p.isClaimed(r)
-	slots := p.ledger.slotsOf(r)
-	return Holder{
-		Slots: slots, Items: p.ledger.itemsOf(slots), PID: int(rec.pid.Load()), CommandPID: int(rec.commandPID.Load()),
-		uid: rec.uid.Load(), Orphaned: !claimed, Acquired: time.Unix(0, rec.acquired.Load()),
-		Command: rec.commandText(),
-	}, err
-}
-
 func (rec *participant) commandText() string {
-	return string(rec.command[:min(int(rec.commandLength.Load()), commandBytes)])
+	text, _, _ := bytes.Cut(rec.command[:], []byte{0})
+	return string(text)
 }
 
 func (w *waitStats) read() Waits {

@@ -10,100 +10,100 @@ import (
 //
 // Only the first in line stands at the gate: it sleeps on the semaphore's value
 // and takes nothing until it is awake and has the ledger lock. All others sleep
-// on the word in their own record and are woken when they become first.
+// until they are poked when they become first (sleep.go says where).
 //
 // A wake-up can get lost with a process that dies between being told and telling
-// on. So nobody sleeps for longer than a heartbeat without having a look. The
-// second in line looks once a second, and is told of its place by a first that
-// has to wait; the hearts of all others beat slower, the longer the line is.
+// on, and a first in line can die or be stopped. So nobody sleeps without an eye on
+// the gate: see doze; and whoever finds it deserted steps in: see stepIn.
 type turn struct {
-	p       *Pool
-	r       ref
-	ticket  uint64
-	came    time.Time
-	first   time.Time // since when it is first in line, zero where it is not
-	watch   *watch
-	told    uint64 // ticket of the second in line whom it has told so
-	suspect suspect
+	p      *Pool
+	r      ref
+	ticket uint64
+	came   int64 // see now
+	first  int64 // since when it is first in line, 0 if it is not
+	watch  *watch
+	called int64 // when it called the roll of those before it, 0 if it did not
+	bed    bed
 }
 
 const (
-	heartbeat = time.Second
-	maxBeats  = 5 // a second, of all but the second in line
-	// How often the first looks for dead holders whose end raises no event.
-	scanInterval = 100 * time.Millisecond
+	// How often a first in line has a look without a reason.
+	lookAnyway = 10 * time.Second
 	// How long a cancelled waiter tries to get the ledger lock to leave in form.
 	leaveWithin = 100 * time.Millisecond
+	// How long one that is alive may take to answer a roll call, and how many are called
+	// at once.
+	answerWithin = 300 * time.Millisecond
+	maxCalled    = 64
 )
-
-// A suspect is a first in line that does not move although the gate is open to
-// it: it may be stopped.
-type suspect struct {
-	ticket uint64
-	since  time.Time
-}
-
-// With the heartbeat before it is noticed, others pass within two seconds.
-const stuckAfter = 600 * time.Millisecond
 
 func (t *turn) wait(ctx context.Context, lease *Lease) error {
 	defer func() { t.watch.stop() }()
 	for {
-		view, err := t.look(ctx, lease)
+		v, err := t.look(ctx, lease)
+		if err == nil && v.served {
+			return nil
+		}
+		reaped := 0
+		if err == nil && v.first {
+			reaped, err = t.guardGate(ctx, &v)
+		} else {
+			t.leaveGate()
+		}
+		if err == nil && reaped == 0 {
+			err = t.p.sleep(ctx, t, v)
+		}
 		if err != nil {
 			t.giveUp(err)
 			return err
-		}
-		switch {
-		case view.served:
-			return nil
-		case view.first:
-			t.p.gate.Sleep(ctx, view.value, t.guardGate(view.silent))
-		default:
-			t.leaveGate()
-			t.p.sleepOnWord(ctx, t.r, view.word, view.beat)
 		}
 	}
 }
 
 // guardGate is what the first in line does before it sleeps at the gate: it sees to
-// it that the deaths of holders are noticed, and says how long it may sleep.
-func (t *turn) guardGate(silent bool) time.Duration {
-	if t.first.IsZero() {
-		t.first = time.Now()
+// it that the deaths of holders are noticed, and says how long it may sleep. It
+// returns how many dead holders it has found itself.
+func (t *turn) guardGate(ctx context.Context, v *view) (reaped int, err error) {
+	p, now := t.p, t.p.now()
+	if t.first == 0 {
+		t.first = now
+	}
+	v.limit = lookAnyway
+	if t.watch == nil && ago(now, t.first) >= watchAfter {
+		t.watch = p.startWatch()
 	}
 	if t.watch == nil {
-		if since := time.Since(t.first); since < watchAfter {
-			return max(watchAfter/10, since)
+		if reaped, _, err = p.reapHolders(ctx); reaped > 0 || err != nil {
+			return reaped, err
 		}
-		t.watch = t.p.startWatch()
+		v.limit = min(max(watchAfter/10, ago(now, t.first)), scanInterval)
 	}
-	if t.watch == nil || silent {
-		return scanInterval
+	// What this one cannot use (it needs more, or the ledger's count says no) woke it
+	// all the same, and may be what a foreign program waits for.
+	if sleepers, err := p.gate.Sleepers(); err == nil && v.value > 0 && sleepers != 1 {
+		p.gate.Wake(v.value)
 	}
-	return heartbeat
+	return 0, nil
 }
 
 // leaveGate is for one that is not first in line, if it was before.
 func (t *turn) leaveGate() {
-	if t.first.IsZero() {
+	if t.first == 0 {
 		return
 	}
 	t.p.gate.Wake(1) // what woke it may have been meant for whoever is first now
 	t.watch.stop()
-	t.watch, t.first = nil, time.Time{}
+	t.watch, t.first = nil, 0
 }
 
 // A view is what a waiter finds when it has a look under the ledger lock.
 type view struct {
 	served bool // its turn has come, it has its slots
-
 	first  bool // it is first in line, and
-	value  int  // the gate has only this, and
-	silent bool // there are holders whose end raises no event
+	value  int  // the gate has only this
 
-	word uint32        // the futex word of its record
-	beat time.Duration // how long it may sleep on it
+	poked uint32        // how often it was poked so far
+	limit time.Duration // how long it may sleep
 }
 
 func (t *turn) look(ctx context.Context, lease *Lease) (v view, err error) {
@@ -111,94 +111,98 @@ func (t *turn) look(ctx context.Context, lease *Lease) (v view, err error) {
 	err = p.locked(ctx, func() error {
 		rec := l.must(t.r)
 		if rec.state.Load() != waiting || rec.ticket.Load() != t.ticket {
-			return errors.New("this process lost its place in line")
+			return errNotThere
 		}
 		if l.life.Load() != alive {
 			return p.fail(ErrDestroyed, nil)
 		}
-		if err := ctx.Err(); err != nil {
+		if err := why(ctx); err != nil {
 			return err
 		}
 		weight := int(rec.weight.Load())
 		if p.tooHeavy(weight) {
 			return p.fail(ErrTooHeavy, p.weightError(weight))
 		}
+		v.poked, v.limit = rec.poked.Load(), longSleep
+		now := p.now()
+		rec.seen.Store(now)
 		p.setAside(t.r, 0)
-		first := p.first()
-		if first != t.r { // who looks is not dead
+		if p.first() != t.r { // who looks is not dead
 			if err := p.reapFirst(); err != nil {
 				return err
 			}
-			first = p.first()
 		}
-		if first != t.r {
-			v.word, v.beat = rec.word.Load(), t.beat(first)
-			t.suspectOf(first, &v)
-			return nil
-		}
-		v.first = true
-		t.tellSecond(rec.next.Load())
-		if !p.fits(weight) {
-			if v.silent, err = p.reapHolders(); err != nil {
-				return err
+		switch first := p.first(); first {
+		case t.r:
+		case 0:
+			panic(damaged("record %d waits in a line in which nobody is first", t.r))
+		default:
+			if t.stepIn(now, &v); p.first() != t.r {
+				return nil
 			}
 		}
+		v.first, t.called = true, 0
+		l.attended.Store(now)
 		if v.value, err = p.gate.Value(); err != nil {
 			return err
 		}
-		if p.fits(weight) {
-			err = p.takeSlots(t.r, time.Since(t.came), lease)
-			v.served = err == nil
-			if errors.Is(err, ErrBusy) {
-				return nil
-			}
+		if !p.fits(weight) {
+			return nil
+		}
+		err = p.takeSlots(t.r, ago(now, t.came), lease)
+		v.served = err == nil
+		if errors.Is(err, ErrBusy) {
+			return nil
 		}
 		return err
 	})
 	return v, err
 }
 
-// tellSecond makes the second in line look, once, and so find its place, if this
-// first has stood at the gate for a while.
-func (t *turn) tellSecond(second ref) {
-	rec := t.p.ledger.at(second)
-	if rec == nil || t.first.IsZero() || time.Since(t.first) < watchAfter {
+// A sleep that something else has to end.
+const longSleep = 1000 * time.Hour
+
+// stepIn is what a waiter does if the first in line, which is not dead, does not
+// attend to the gate: those before it that do not move are set aside. They keep their
+// places, and are passed until they move.
+//
+// A process of which every thread is stopped does not move. Of any other, which may
+// only be slow, one cannot be sure from outside. So the roll of those before this one
+// is called: who has not looked in answerWithin, and is not about to, does not move.
+func (t *turn) stepIn(now int64, v *view) {
+	p, l := t.p, t.p.ledger
+	if !isOld(now, l.attended.Load()) {
+		t.called = 0
 		return
 	}
-	if ticket := rec.ticket.Load(); ticket != t.told {
-		t.told = ticket
-		t.p.poke(second)
-	}
-}
-
-// beat is how long one that is not first sleeps without a look.
-func (t *turn) beat(first ref) time.Duration {
-	l := t.p.ledger
-	if l.must(first).next.Load() == t.r {
-		return heartbeat
-	}
-	return max(heartbeat, time.Duration(l.waiting.Load())*time.Second/maxBeats)
-}
-
-// suspectOf keeps an eye on the first in line. If the gate is open to it and it
-// has not moved for stuckAfter, nor is about to, it is set aside: it keeps its
-// place, and is passed until it moves again.
-func (t *turn) suspectOf(first ref, v *view) {
-	p := t.p
-	rec := p.ledger.must(first)
-	ticket := rec.ticket.Load()
-	switch {
-	case !p.fits(int(rec.weight.Load())):
-		t.suspect = suspect{}
-		return
-	case t.suspect.ticket != ticket:
-		t.suspect = suspect{ticket, time.Now()}
-	case time.Since(t.suspect.since) >= stuckAfter:
-		if rec.pidNamespace.Load() != p.self.namespace || !isRunnable(rec.pid.Load()) {
-			p.setAside(first, 1)
+	first := p.first()
+	answers := t.called != 0 && ago(now, t.called) >= answerWithin
+	called := 0
+	for r := range l.line {
+		if r == t.r || called == maxCalled {
+			break
+		}
+		rec := l.at(r)
+		switch {
+		case rec.aside.Load() != 0:
+		case p.isStopped(r), answers && rec.seen.Load() < t.called && !p.isRunnable(r):
+			rec.aside.Store(1)
+			p.poke(r) // for the moment in which it moves again
+		case answers:
+			called = maxCalled // this one answers, it will attend to the gate
+		default:
+			p.poke(r)
+			called++
 		}
 	}
-	v.beat = min(v.beat, stuckAfter/3)
+	switch {
+	case answers:
+		t.called = 0
+	case t.called == 0:
+		t.called = now
+	}
+	v.limit = answerWithin
+	p.turn(first)
 }
 
 // setAside lets others pass a waiter, or makes them stop passing it.
@@ -211,12 +215,12 @@ func (p *Pool) setAside(r ref, aside uint32) {
 }
 
 // giveUp leaves the line. Where the ledger lock cannot be had, dropping the claim
-// is enough: the record is then a dead one, and will be reaped as such.
+// is enough: the record is then a dead one, and will be reaped as such, and counted as
+// it says itself.
 func (t *turn) giveUp(why error) {
-	p := t.p
 	counter := cancelled
 	if errors.Is(why, context.DeadlineExceeded) {
 		counter = timedOut
 	}
-	p.depart(leaveWithin, t.r, t.ticket, leave, counter)
+	t.p.depart(leaveWithin, t.r, t.ticket, leave, counter)
 }

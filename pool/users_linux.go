@@ -2,9 +2,12 @@ package pool
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
+
+	"golang.org/x/sys/unix"
 )
 
 // foreignUsers lists the processes that have the semaphore mapped and are neither
@@ -17,39 +20,27 @@ func (p *Pool) foreignUsers() []int {
 			own = append(own, int(l.at(r).pid.Load()))
 		}
 	}
-	return slices.DeleteFunc(usersOf(p.gate.Inode()), func(pid int) bool { return slices.Contains(own, pid) })
+	return slices.DeleteFunc(usersOf(p.object.Device, p.gate.Inode()), func(pid int) bool { return slices.Contains(own, pid) })
 }
 
-// usersOf lists the processes, but for this one, that have the file of /dev/shm
-// with this inode mapped, or may have: whose maps cannot be read, proc_pid_maps(5).
-func usersOf(inode uint64) (pids []int) {
+// usersOf lists the processes, but for this one, that have the file with this device
+// and inode mapped, as far as /proc shows.
+func usersOf(device, inode uint64) (pids []int) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return []int{0}
+		return nil
 	}
-	number := []byte(strconv.FormatUint(inode, 10))
+	file := fmt.Appendf(nil, " %02x:%02x %d ", unix.Major(device), unix.Minor(device), inode)
 	for _, entry := range entries {
 		pid, err := strconv.Atoi(entry.Name())
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		maps, err := os.ReadFile("/proc/" + entry.Name() + "/maps")
-		switch {
-		case os.IsPermission(err):
-			pids = append(pids, pid)
-		case err == nil && mapsInode(maps, number):
+		// The fields of a line: address, permissions, offset, device, inode, path. The
+		// path is what the process itself sees, which may not be /dev/shm.
+		if maps, err := os.ReadFile("/proc/" + entry.Name() + "/maps"); err == nil && bytes.Contains(maps, file) {
 			pids = append(pids, pid)
 		}
 	}
 	return pids
-}
-
-// The fields of a line: address, permissions, offset, device, inode, path.
-func mapsInode(maps, inode []byte) bool {
-	for line := range bytes.Lines(maps) {
-		if fields := bytes.Fields(line); len(fields) > 5 && bytes.Equal(fields[4], inode) && bytes.HasPrefix(fields[5], []byte("/dev/shm/sem.")) {
-			return true
-		}
-	}
-	return false
 }

@@ -30,6 +30,10 @@ type watch struct {
 // it has a look itself after 2, 4, 8 and 16 ms.
 const watchAfter = 20 * time.Millisecond
 
+// How often holders are looked at whose end raises no event, and all where there is no
+// watch.
+const scanInterval = 100 * time.Millisecond
+
 // The pauses after an event, each followed by a scan. The first is also the
 // shortest time between two scans.
 var rescans = [...]time.Duration{time.Millisecond, 10 * time.Millisecond}
@@ -46,11 +50,16 @@ func (p *Pool) startWatch() *watch {
 		unix.Close(fd)
 		return nil
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	if !p.life.Enter() {
+		unix.Close(fd)
+		return nil
+	}
+	ctx, cancel := context.WithCancel(p.open)
 	w := &watch{os.NewFile(uintptr(fd), "inotify"), cancel}
-	p.watches.Add(1)
+	context.AfterFunc(ctx, w.wake)
 	go func() {
-		defer p.watches.Done()
+		defer p.life.Leave()
+		defer cancel()
 		w.run(ctx, p)
 		w.events.Close()
 	}()
@@ -61,16 +70,19 @@ func (w *watch) run(ctx context.Context, p *Pool) {
 	buffer := make([]byte, 4096)
 	// The first scan finds those who died before the watch began.
 	for pause := 0; ; {
-		err := p.locked(ctx, func() error {
-			_, err := p.reapHolders()
-			return err
-		})
+		began := time.Now()
+		_, silent, err := p.reapHolders(ctx)
 		if err != nil {
 			return // whoever stands at the gate will find the same, and say so
 		}
+		// A scan takes its time in a large pool, and must not take all of it.
+		shortest := max(rescans[0], 4*time.Since(began))
 		deadline := time.Time{}
-		if pause < len(rescans) {
-			deadline = time.Now().Add(rescans[pause])
+		switch {
+		case pause < len(rescans):
+			deadline = time.Now().Add(max(rescans[pause], shortest))
+		case silent:
+			deadline = time.Now().Add(max(scanInterval, 10*time.Since(began)))
 		}
 		w.events.SetReadDeadline(deadline)
 		if ctx.Err() != nil { // stop may have come before the deadline was set
@@ -78,13 +90,13 @@ func (w *watch) run(ctx context.Context, p *Pool) {
 		}
 		switch _, err := w.events.Read(buffer); {
 		case err == nil && pause == 0: // so soon after the last: let some more come
-			time.Sleep(rescans[0])
+			time.Sleep(shortest)
 		case err == nil:
 			pause = 0
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			pause++
+			pause = min(pause+1, len(rescans))
 		default:
 			return
 		}
@@ -94,9 +106,10 @@ func (w *watch) run(ctx context.Context, p *Pool) {
 // stop ends a watch, if there is one. It may still look once more; Pool.Close
 // waits for it.
 func (w *watch) stop() {
-	if w == nil {
-		return
+	if w != nil {
+		w.cancel()
 	}
-	w.cancel()
-	w.events.SetReadDeadline(time.Unix(0, 1))
 }
+
+// wake makes its Read return.
+func (w *watch) wake() { w.events.SetReadDeadline(time.Unix(0, 1)) }

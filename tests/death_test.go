@@ -189,6 +189,51 @@ func TestANestedCallRunsInsideTheAncestorsSlot(t *testing.T) {
 	wantEmpty(t, name)
 }
 
+// Something on the way (sudo, su, ssh) clears the environment, or closes descriptors too:
+// the inherited guard, or the ancestors, still show whose slot it is.
+func TestANestedCallIsKnownWithoutItsEnvironment(t *testing.T) {
+	inner := func(pool string) string {
+		return "env -i PATH=$PATH " + binaries.poolrun + " -v --pool " + pool + " --timeout 10s -- sh -c 'echo slot $POOLRUN_SLOT'"
+	}
+	for what, command := range map[string][]string{
+		"the guard":                {"sh", "-c", "true; " + inner("POOL")},
+		"the ancestors":            {"--close", "sh", "-c", "true; " + inner("POOL")},
+		"a command that closes it": {"sh", "-c", "closing " + inner("POOL")},
+	} {
+		t.Run(what, func(t *testing.T) {
+			name := newPool(t, 2)
+			other := holdSlot(t, name) // which is not the one
+			args := []string{"--pool", name}
+			for _, arg := range command {
+				args = append(args, strings.ReplaceAll(arg, "POOL ", name+" "))
+			}
+			out := mustRun(t, args...)
+			if !contains(out, "slot 1") || !contains(out, "inside "+name) {
+				t.Errorf("%q", out)
+			}
+			if n := statusOf(t, name).Counters.Acquired; n != 2 {
+				t.Errorf("%d acquired", n)
+			}
+			other()
+			wantEmpty(t, name)
+		})
+	}
+}
+
+// A command that somebody else runs in the pool is nobody's ancestor; nor is one that
+// had the same pid.
+func TestWhoIsNoDescendantWaitsLikeEverybody(t *testing.T) {
+	name := newPool(t, 1)
+	release := holdSlot(t, name)
+	cmd := poolrun(t, "--pool", name, "-n", "true")
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	if code := exitCode(t, cmd); code != 75 {
+		t.Errorf("exit code %d", code)
+	}
+	release()
+	wantEmpty(t, name)
+}
+
 // What the environment says of a slot that was given back counts for nothing.
 func TestAStaleHoldIsNotBelieved(t *testing.T) {
 	name := newPool(t, 1)

@@ -3,6 +3,7 @@ package tests
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -11,6 +12,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -29,6 +31,11 @@ var programs = map[string]func(){
 	"descriptors": descriptors,
 	"churn":       churn,
 	"sit":         sit,
+	"crowd":       crowd,
+	"closing":     closing,
+	"leaderless":  leaderless,
+	"scribble":    scribble,
+	"truncate":    truncate,
 	"no-tmpfile":  noTmpfile,
 	"no-unlink":   noUnlink,
 	"changed":     changed,
@@ -101,6 +108,102 @@ func churn() {
 		check(lease.Release())
 	}
 }
+
+// crowd POOL N: N goroutines of one process wait for a slot. It prints "in line" when
+// all do, and "all served" when each has had one.
+func crowd() {
+	p, err := pool.Open(os.Args[1])
+	check(err)
+	n, _ := strconv.Atoi(os.Args[2])
+	var waiting, served sync.WaitGroup
+	waiting.Add(n)
+	for range n {
+		served.Go(func() {
+			lease, err := p.Acquire(context.Background(), pool.OnWait(waiting.Done))
+			check(err)
+			check(lease.Release())
+		})
+	}
+	waiting.Wait()
+	fmt.Println("in line")
+	served.Wait()
+	fmt.Println("all served")
+}
+
+// closing COMMAND [ARG...]: closes what it has inherited but for 0, 1 and 2, as sudo
+// does, and becomes the command.
+func closing() {
+	check(unix.CloseRange(3, ^uint(0), 0))
+	path, err := exec.LookPath(os.Args[1])
+	check(err)
+	check(unix.Exec(path, os.Args[1:], os.Environ()))
+}
+
+// leaderless: closes what it has inherited, and ends its main thread; another goes on
+// until it is killed.
+func leaderless() {
+	for fd := 3; fd < 100; fd++ {
+		unix.Close(fd)
+	}
+	go func() {
+		runtime.LockOSThread()
+		for unix.Gettid() == unix.Getpid() {
+			time.Sleep(time.Millisecond)
+		}
+		unix.Pause()
+	}()
+	runtime.LockOSThread() // main runs on the main thread: see init
+	unix.RawSyscall(unix.SYS_EXIT, 0, 0, 0)
+}
+
+// scribble FILE: writes random words all over a ledger's header, holders and first
+// records, but its first line, without which nobody would read further; and puts back
+// what was there.
+func scribble() {
+	f, err := os.OpenFile(os.Args[1], os.O_RDWR, 0)
+	check(err)
+	sound := make([]byte, 1<<20)
+	_, err = f.ReadAt(sound, 0)
+	check(err)
+	const records = 4096 + 4*4096 + 128*4096 // offset of the participants
+	places := []struct{ from, to int64 }{{16, 280}, {4096, 4096 + 256}, {records, records + 16*256}}
+	for n := 0; ; n++ {
+		place := places[n%len(places)]
+		at := place.from + 4*rand.Int64N((place.to-place.from)/4)
+		word := []byte{byte(rand.Uint32()), byte(rand.Uint32N(32)), 0, 0}
+		if n%2 == 0 {
+			word = make([]byte, 4)
+		}
+		f.WriteAt(word, at)
+		if n%64 == 0 {
+			f.WriteAt(sound[16:280], 16)
+		}
+		if n%4096 == 0 {
+			f.WriteAt(sound, 0)
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+// truncate FILE: takes a ledger's bytes away and puts them back, again and again.
+func truncate() {
+	f, err := os.OpenFile(os.Args[1], os.O_RDWR, 0)
+	check(err)
+	info, err := f.Stat()
+	check(err)
+	sound := make([]byte, info.Size())
+	_, err = f.ReadAt(sound, 0)
+	check(err)
+	for {
+		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
+		f.Truncate(0)
+		time.Sleep(time.Duration(rand.IntN(1000)) * time.Microsecond)
+		f.WriteAt(sound, 0)
+	}
+}
+
+// The programs run on the main thread.
+func init() { runtime.LockOSThread() }
 
 // sit DIR SEATS DURATION: takes one of so many seats, stays for that time, and
 // notes its ticket in DIR/order. A seat is a file, taken by a lock, which the

@@ -19,10 +19,11 @@ import (
 	"github.com/poolrun/poolrun/pool"
 )
 
-// The storm: dozens of poolruns arrive, wait, time out, are told to end, stopped,
-// and killed, alone, with their commands, or in the middle of a change of the
-// ledger. Whether the limit is kept is seen by the commands, which take seats, of
-// which there are as many as slots (sit in programs_test.go).
+// The storm: dozens of poolruns arrive, here and in namespaces of their own, with guards
+// and without; they wait, time out, get any signal that there is, are stopped, and
+// killed: alone, with their commands, or in the middle of a change of the ledger. Whether
+// the limit is kept is seen by the commands, which take seats, of which there are as many
+// as slots (sit in programs_test.go).
 //
 //	make storm DURATION=60s SEED=1
 
@@ -34,6 +35,7 @@ type stormPool struct {
 	foreign   bool // C programs share it
 	resized   bool // its size changes
 	mortal    bool // it is destroyed and made again
+	scribbled bool // somebody writes anything into its ledger: nothing is kept, but nobody crashes
 }
 
 type storm struct {
@@ -44,6 +46,9 @@ type storm struct {
 	crashes  atomic.Int64
 	stops    atomic.Int64
 	outcomes sync.Map // exit code -> *atomic.Int64
+
+	signalled  sync.Map // *exec.Cmd -> true: it may end with any status
+	mayUnshare bool
 }
 
 func TestStorm(t *testing.T) {
@@ -59,16 +64,22 @@ func TestStorm(t *testing.T) {
 	_, noC := buildC("sem")
 
 	s := &storm{t: t, end: time.Now().Add(duration)}
+	s.mayUnshare = exec.Command("unshare", "--time", "--boottime", "1000", "--pid", "--fork", "true").Run() == nil
 	pools := []*stormPool{
 		{size: 1, ordered: true},
 		{size: 3, foreign: noC == nil},
 		{size: 6, resized: true},
 		{size: 2, mortal: true},
+		{size: 8, scribbled: true},
 	}
 	var group sync.WaitGroup
 	var longest atomic.Int64
 	for i, p := range pools {
 		p.name, p.dir = newPool(t, p.size), t.TempDir()
+		if p.scribbled {
+			vandal := mustStart(t, command(t, "scribble", ledgerOf(p.name)))
+			defer end(t, []*exec.Cmd{vandal})
+		}
 		for j := range 7 {
 			random := rand.New(rand.NewPCG(seed, uint64(100*i+j)))
 			group.Go(func() {
@@ -79,7 +90,7 @@ func TestStorm(t *testing.T) {
 		}
 		random := rand.New(rand.NewPCG(seed, uint64(100*i+99)))
 		group.Go(func() { s.govern(p, random) })
-		if !p.mortal && !p.resized {
+		if !p.mortal && !p.resized && !p.scribbled {
 			group.Go(func() { s.watchStalls(p, &longest) })
 		}
 	}
@@ -87,8 +98,10 @@ func TestStorm(t *testing.T) {
 
 	var forward, back uint64
 	for _, p := range pools {
-		f, b := s.wantSound(p)
-		forward, back = forward+f, back+b
+		if !p.scribbled {
+			f, b := s.wantSound(p)
+			forward, back = forward+f, back+b
+		}
 	}
 	var outcomes []string
 	s.outcomes.Range(func(code, n any) bool {
@@ -104,7 +117,7 @@ func TestStorm(t *testing.T) {
 // arrive runs one command in the pool, and perhaps does it harm.
 func (s *storm) arrive(p *stormPool, random *rand.Rand) {
 	sitting := []string{"sit", p.dir, strconv.Itoa(p.size), fmt.Sprint(time.Duration(5+random.IntN(25)) * time.Millisecond)}
-	if p.mortal {
+	if p.mortal || p.scribbled {
 		sitting = []string{"sh", "-c", "sleep 0.01"} // old and new pool can overlap
 	}
 	if p.foreign && random.IntN(8) == 0 {
@@ -114,7 +127,11 @@ func (s *storm) arrive(p *stormPool, random *rand.Rand) {
 		return
 	}
 	args := []string{"-q", "--pool", p.name}
-	switch random.IntN(6) {
+	patience := random.IntN(6)
+	if p.scribbled {
+		patience = 1 // or it may wait for ever
+	}
+	switch patience {
 	case 0:
 		args = append(args, "--nonblock")
 	case 1, 2:
@@ -127,23 +144,35 @@ func (s *storm) arrive(p *stormPool, random *rand.Rand) {
 		weight = 1 + random.IntN(2)
 		args = append(args, "--weight", strconv.Itoa(weight), "--priority", strconv.Itoa(random.IntN(5)-2))
 	}
-	path, harm := binaries.poolrun, random.IntN(10)
-	// Killed in the moment between the start of the command and the note of its
-	// pid, a poolrun with --close loses the slot, as docs/design.md says.
-	if random.IntN(10) == 0 && harm != 1 && harm != 3 {
-		args = append(args, "--close")
-	}
+	path, harm, where := binaries.poolrun, random.IntN(13), random.IntN(12)
 	if harm == 0 {
 		path = binaries.crashing
 	}
-	cmd := exec.Command(path, append(append(args, "--"), sitting...)...)
+	// In a pid namespace a command without a guard is out of the others' sight.
+	if random.IntN(10) == 0 && where != 0 {
+		args = append(args, "--close")
+	}
+	args = append(append(args, "--"), sitting...)
+	if s.mayUnshare && where == 1 {
+		args = append([]string{"--time", "--boottime", strconv.Itoa(random.IntN(2000) - 100), path}, args...)
+		path = "unshare"
+	}
+	cmd := exec.Command(path, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if s.mayUnshare && where == 0 && harm != 0 { // as process 1, it cannot kill itself
+		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWPID
+		// The runtime, in its first moments, cannot die of a signal as process 1.
+		s.signalled.Store(cmd, harm == 4)
+	}
 	if harm == 0 {
 		cmd.Env = append(os.Environ(), fmt.Sprint("POOLRUN_CRASH_AT=", 1+random.IntN(40)))
 	}
 	pause := time.Duration(random.IntN(60)) * time.Millisecond
 	ended := s.start(cmd)
 	pid := cmd.Process.Pid
+	if n := syscall.Signal(1 + random.IntN(64)); harm == 6 && !(p.ordered && n >= syscall.SIGSTOP && n <= syscall.SIGTTOU) {
+		s.signal(cmd, n, pause)
+	}
 	select {
 	case <-ended:
 	case <-time.After(pause):
@@ -165,12 +194,38 @@ func (s *storm) arrive(p *stormPool, random *rand.Rand) {
 				syscall.Kill(pid, syscall.SIGCONT)
 				s.stops.Add(1)
 			}
+		case 7, 8: // all that is in its group, or the command alone
+			if harm == 7 {
+				pid = -pid
+			} else if pid = childOf(pid); pid == 0 {
+				break
+			}
+			if !p.ordered {
+				syscall.Kill(pid, syscall.SIGSTOP)
+				time.Sleep(time.Duration(random.IntN(100)) * time.Millisecond)
+				syscall.Kill(pid, syscall.SIGCONT)
+				s.stops.Add(1)
+			}
 		}
 	}
 	s.finish(p, cmd, ended)
 	if harm == 0 && wasKilled(cmd) {
 		s.crashes.Add(1)
 	}
+}
+
+// signal sends any signal to a poolrun; the deadly ones come to an end by it, whether
+// they have a command or not, and those that it stops go on.
+func (s *storm) signal(cmd *exec.Cmd, n syscall.Signal, pause time.Duration) {
+	s.signalled.Store(cmd, true)
+	time.Sleep(pause)
+	if n == syscall.SIGKILL {
+		s.kill(cmd.Process.Pid)
+		return
+	}
+	unix.Kill(cmd.Process.Pid, n)
+	time.Sleep(time.Millisecond)
+	unix.Kill(-cmd.Process.Pid, syscall.SIGCONT)
 }
 
 func (s *storm) kill(pid int) {
@@ -205,10 +260,16 @@ func (s *storm) finish(p *stormPool, cmd *exec.Cmd, ended chan struct{}) {
 	code := shellCode(cmd)
 	n, _ := s.outcomes.LoadOrStore(code, new(atomic.Int64))
 	n.(*atomic.Int64).Add(1)
+	if signalled, _ := s.signalled.LoadAndDelete(cmd); signalled == true {
+		return // a Go program as the command says a lot then
+	}
+	if text := fmt.Sprint(cmd.Stderr); strings.Contains(text, "goroutine ") || strings.Contains(text, "internal error") {
+		s.t.Errorf("%q crashed: %s", cmd.Args, text)
+	}
 	switch code {
 	case 0, 75, 137, 143:
 	case 2:
-		if !p.mortal && !p.resized {
+		if !p.mortal && !p.resized && !p.scribbled {
 			s.t.Errorf("%q ended with 2: %s", cmd.Args, cmd.Stderr)
 		}
 	default:

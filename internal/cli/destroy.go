@@ -20,7 +20,7 @@ func (c *destroyCommand) Run() error {
 	if c.Timeout != nil && !c.Drain {
 		return UsageError{errors.New("--timeout goes with --drain")}
 	}
-	p, err := pool.Open(string(c.Name))
+	p, err := pool.OpenToManage(string(c.Name))
 	if c.Force && (errors.Is(err, pool.ErrDamaged) || errors.Is(err, pool.ErrRefused)) {
 		return pool.Remove(string(c.Name))
 	}

@@ -92,12 +92,16 @@ func firstHeld(name string, holds []pool.Hold) string {
 
 // heldByAncestor returns a hold on this pool under which the caller runs already;
 // no slots where there is none. The environment says so, and the ledger has to
-// confirm it: the caller may be a daemon that has outlived its slot.
+// confirm it: the caller may be a daemon that has outlived its slot. Where the
+// environment was cleared on the way (sudo, env -i), the kernel and the ledger may know.
 func heldByAncestor(p *pool.Pool) (pool.Hold, []int, []string) {
 	for _, hold := range pool.ParseHolds(os.Getenv(heldVariable)) {
 		if slots, items, err := p.HeldSlots(hold); err == nil && len(slots) > 0 {
 			return hold, slots, items
 		}
+	}
+	if hold, slots, items, err := p.HeldByAncestor(); err == nil {
+		return hold, slots, items
 	}
 	return pool.Hold{}, nil, nil
 }

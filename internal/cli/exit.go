@@ -119,7 +119,10 @@ func hint(err error) string {
 	case pool.ErrNotExist:
 		return fmt.Sprintf("create it with %q", "poolrun init "+about.Pool+" --size N")
 	case pool.ErrDamaged:
-		return fmt.Sprintf("remove it with %q, and create it again", "poolrun destroy --force "+about.Pool)
+		if errors.As(err, new(beyondRepair)) {
+			return fmt.Sprintf("remove it with %q, and create it again", "poolrun destroy --force "+about.Pool)
+		}
+		return fmt.Sprintf("mend it with %q", "poolrun repair "+about.Pool)
 	case pool.ErrInUse:
 		return "wait for it with --drain, or remove it all the same with --force"
 	}

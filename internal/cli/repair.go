@@ -8,9 +8,14 @@ import (
 	"github.com/poolrun/poolrun/pool"
 )
 
+// beyondRepair is a damage that repair cannot mend.
+type beyondRepair struct{ error }
+
+func (b beyondRepair) Unwrap() error { return b.error }
+
 type repairCommand struct {
 	Name  poolName `arg:"" help:"The pool."`
-	Force bool     `help:"Put missing slots back although a foreign program may hold them."`
+	Force bool     `help:"Put missing slots back although another program may hold them, and take slots back whose holder cannot be seen from here."`
 }
 
 func (c *repairCommand) Run(out io.Writer) error {
@@ -21,11 +26,14 @@ func (c *repairCommand) Run(out io.Writer) error {
 	for _, text := range findings.Left {
 		fmt.Fprintf(out, "left: %s\n", text)
 	}
+	if errors.Is(err, pool.ErrDamaged) {
+		return beyondRepair{err}
+	}
 	if err != nil {
 		return err
 	}
 	if len(findings.Left) > 0 {
-		return &pool.Error{Pool: string(c.Name), Kind: pool.ErrDamaged, Cause: errors.New("not all could be mended")}
+		return fmt.Errorf("not all of pool %s could be mended", c.Name)
 	}
 	_, err = fmt.Fprintf(out, "pool %s is sound\n", c.Name)
 	return err

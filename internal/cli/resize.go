@@ -8,7 +8,7 @@ type resizeCommand struct {
 }
 
 func (c *resizeCommand) Run() error {
-	p, err := pool.Open(string(c.Name))
+	p, err := pool.OpenToManage(string(c.Name))
 	if err != nil {
 		return err
 	}

@@ -76,6 +76,9 @@ func (c *runCommand) Run() error {
 		return err
 	}
 	command.Env = describe(command.Env, lease.Hold(), lease.Slots(), items)
+	if command.PID, err = lease.CommandPID(); err != nil {
+		return err
+	}
 	command.Started = func(pid int) {
 		if err := lease.Started(pid); err != nil {
 			c.warn("%s", err)

@@ -73,7 +73,7 @@ func statusOfAll() (all []pool.Status, err error) {
 }
 
 func statusOf(name string) (pool.Status, error) {
-	p, err := pool.Open(name)
+	p, err := pool.OpenToManage(name)
 	if errors.Is(err, pool.ErrRefused) {
 		p, err = pool.OpenReadOnly(name)
 	}

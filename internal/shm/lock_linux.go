@@ -29,12 +29,15 @@ func TryLock(fd int) (locked bool, err error) {
 
 // Lock takes flock(LOCK_EX), and waits for it. It gives up, with ctx's error, when
 // ctx is done. Then, and after any other error, it calls failed, as soon as nothing
-// waits for the lock any more; a lock that comes too late is given back at once.
-func Lock(ctx context.Context, fd int, failed func()) error {
+// waits for the lock any more, and tells it whether the lock came after all. Then
+// failed has to give it back, unless it knows that the descriptor was closed in the
+// meantime: the number may be somebody else's, and the kernel gives the lock back with
+// the last reference to the open file description, which was the wait's.
+func Lock(ctx context.Context, fd int, failed func(locked bool)) error {
 	for range yields {
 		if locked, err := TryLock(fd); locked || err != nil {
 			if err != nil {
-				failed()
+				failed(false)
 			}
 			return err
 		}
@@ -45,16 +48,11 @@ func Lock(ctx context.Context, fd int, failed func()) error {
 	select {
 	case err := <-got:
 		if err != nil {
-			failed()
+			failed(false)
 		}
 		return err
 	case <-ctx.Done():
-		go func() {
-			if <-got == nil {
-				Unlock(fd)
-			}
-			failed()
-		}()
+		go func() { failed(<-got == nil) }()
 		return ctx.Err()
 	}
 }
@@ -77,8 +75,11 @@ const (
 
 // SetLock locks or unlocks one byte, or returns EAGAIN where another open file
 // description has a lock on it that does not go with this one.
-func SetLock(fd int, kind ByteLock, at int64) error {
-	lock := unix.Flock_t{Type: int16(kind), Start: at, Len: 1}
+func SetLock(fd int, kind ByteLock, at int64) error { return SetLocks(fd, kind, at, 1) }
+
+// SetLocks is SetLock for a range of bytes.
+func SetLocks(fd int, kind ByteLock, start, length int64) error {
+	lock := unix.Flock_t{Type: int16(kind), Start: start, Len: length}
 	_, _, errno := unix.RawSyscall(unix.SYS_FCNTL, uintptr(fd), unix.F_OFD_SETLK, uintptr(unsafe.Pointer(&lock)))
 	switch errno {
 	case 0:

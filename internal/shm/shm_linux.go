@@ -23,6 +23,7 @@ func Path(file string) string { return Dir + "/" + file }
 type Object struct {
 	FD       int
 	ReadOnly bool
+	Device   uint64
 	Inode    uint64
 	Mode     fs.FileMode // permission bits
 	Owner    Owner
@@ -37,6 +38,7 @@ type Access int
 const (
 	ReadWrite Access = iota
 	ReadOnly
+	Manage // to write to it, which root may do whoever owns it
 )
 
 // Open opens and maps the object with this file name. It takes none but a
@@ -76,7 +78,8 @@ func Open(file string, size int64, access Access) (*Object, error) {
 		return nil, err
 	}
 	refused := Refused{File: file, Reason: wrongType(&st)}
-	if refused.Reason == "" && access == ReadWrite && !trusted(&st) {
+	mayWrite := access == ReadOnly || trusted(&st) || access == Manage && unix.Geteuid() == 0
+	if refused.Reason == "" && !mayWrite {
 		refused.Reason = "belongs to " + ownerName(st.Uid) + ", who is neither you nor root, and is not shared through a group of yours"
 	}
 	if refused.Reason == "" && st.Size != size {
@@ -117,7 +120,7 @@ func mapObject(fd int, size int64, access Access) (*Object, error) {
 		return nil, err
 	}
 	return &Object{
-		FD: fd, ReadOnly: access == ReadOnly, Inode: st.Ino,
+		FD: fd, ReadOnly: access == ReadOnly, Device: st.Dev, Inode: st.Ino,
 		Mode: fs.FileMode(st.Mode).Perm(), Owner: Owner{int(st.Uid), int(st.Gid)}, data: data,
 	}, nil
 }

@@ -1,0 +1,70 @@
+package shm
+
+import "sync"
+
+// A Lifetime sees to it that what belongs to an object (its mapping, its descriptors)
+// is used only while the object has it: a descriptor that is closed can be somebody
+// else's the next moment. Everything that uses the object does so between Enter and
+// Leave. The zero Lifetime is open.
+type Lifetime struct {
+	mutex  sync.Mutex
+	users  int
+	closed bool
+	empty  chan struct{} // made by End if somebody is inside, closed by the last to leave
+}
+
+// Enter reports false, and must not be followed by Leave, once End was called.
+func (l *Lifetime) Enter() bool {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	if l.closed {
+		return false
+	}
+	l.users++
+	return true
+}
+
+// Leave ends what Enter began.
+func (l *Lifetime) Leave() {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	if l.users--; l.users == 0 && l.empty != nil {
+		close(l.empty)
+	}
+}
+
+// Inside reports whether anybody is between Enter and Leave.
+func (l *Lifetime) Inside() bool {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.users > 0
+}
+
+// IsOver reports whether End was called.
+func (l *Lifetime) IsOver() bool {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.closed
+}
+
+// End lets nobody enter any more, calls expel, which makes those who are inside
+// leave, and returns when the last has left. The first call reports true: it has to
+// free what the object has. Later ones report false at once.
+func (l *Lifetime) End(expel func()) bool {
+	l.mutex.Lock()
+	if l.closed {
+		l.mutex.Unlock()
+		return false
+	}
+	l.closed = true
+	if l.users > 0 {
+		l.empty = make(chan struct{})
+	}
+	empty := l.empty
+	l.mutex.Unlock()
+	expel()
+	if empty != nil {
+		<-empty
+	}
+	return true
+}

@@ -1,0 +1,215 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/poolrun/poolrun/gate"
+	"golang.org/x/sys/unix"
+)
+
+// lineUp puts a waiter in line, as Acquire does before it sleeps.
+func lineUp(t *testing.T, p *Pool) *turn {
+	t.Helper()
+	var turn *turn
+	err := p.promptly(func() (err error) {
+		turn, err = p.joinLine(request{weight: 1})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return turn
+}
+
+// The records of waiters that have died in the middle of the line are there for
+// newcomers.
+func TestADeadLineHasRoom(t *testing.T) {
+	p := newTestPool(t, Config{Size: 1})
+	if _, err := p.TryAcquire(); err != nil {
+		t.Fatal(err)
+	}
+	dying := openTestPool(t, p.Name())
+	first := lineUp(t, p)
+	for range MaxParticipants - 2 {
+		lineUp(t, dying)
+	}
+	full := openTestPool(t, p.Name())
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := full.Acquire(ctx); !errors.Is(err, ErrFull) {
+		t.Fatalf("in a full pool: %v", err)
+	}
+	dying.Close()
+	ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := full.Acquire(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("behind a dead line: %v", err)
+	}
+	if s := mustStatus(t, p); len(s.Waiters) != 1 || s.Counters.Cancelled != MaxParticipants-2 {
+		t.Errorf("%d wait, %+v", len(s.Waiters), s.Counters)
+	}
+	first.giveUp(context.Canceled)
+}
+
+// What the first in line cannot use, being too heavy, is for the C program that waits
+// behind it: sem_post(3) has woken the first instead.
+func TestAPostThatTheFirstCannotUseIsPassedOn(t *testing.T) {
+	p := newTestPool(t, Config{Size: 2})
+	if _, err := p.TryAcquire(); err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := gate.Open(p.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer foreign.Close()
+	for range 20 {
+		if err := foreign.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		heavy := openTestPool(t, p.Name())
+		ctx, giveUp := context.WithCancel(t.Context())
+		gaveUp := make(chan error, 1)
+		go func() {
+			_, err := heavy.Acquire(ctx, WithWeight(2))
+			gaveUp <- err
+		}()
+		eventually(t, "one in line", func() bool { return len(mustStatus(t, p).Waiters) == 1 })
+		before, _ := foreign.Sleepers()
+		served := make(chan error, 1)
+		go func() { served <- foreign.Wait(t.Context()) }()
+		eventually(t, "a C program waits", func() bool { n, _ := foreign.Sleepers(); return n > before })
+		time.Sleep(30 * time.Millisecond) // for both to be asleep, the first for longer; too short, it proves less
+		if err := foreign.Post(); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-served:
+			if err != nil {
+				t.Fatal(err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("it sleeps before an open gate")
+		}
+		if err := foreign.Post(); err != nil {
+			t.Fatal(err)
+		}
+		giveUp()
+		<-gaveUp
+	}
+}
+
+// A newcomer of a full pool does not pay for its holders.
+func TestJoiningCostsTheSameWhateverTheNumberOfHolders(t *testing.T) {
+	cost := func(holders int) time.Duration {
+		p := newTestPool(t, Config{Size: holders})
+		crowd := openTestPool(t, p.Name())
+		for range holders {
+			if _, err := crowd.TryAcquire(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		first := lineUp(t, crowd)
+		defer first.giveUp(context.Canceled)
+		const rounds = 20
+		began := time.Now()
+		for range rounds {
+			ctx, cancel := context.WithCancel(t.Context())
+			if _, err := p.Acquire(ctx, OnWait(cancel)); !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+		}
+		return time.Since(began) / rounds
+	}
+	few, many := cost(4), cost(MaxSlots)
+	t.Logf("to join and to leave: %v with 4 holders, %v with %d", few, many, MaxSlots)
+	// To ask for every holder took some thousand times as long.
+	if many > 50*few+time.Millisecond {
+		t.Errorf("%v with 4 holders, %v with %d", few, many, MaxSlots)
+	}
+}
+
+// The list of the kernel's locks says the same as the kernel.
+func TestTheCensusIsRight(t *testing.T) {
+	p := newTestPool(t, Config{Size: 100})
+	handle := openTestPool(t, p.Name())
+	var leases []*Lease
+	for i := range 100 {
+		lease, err := handle.TryAcquire()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i%3 == 0 {
+			if _, err := lease.Guard(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		leases = append(leases, lease)
+	}
+	for i, lease := range leases {
+		if i%2 == 0 {
+			if err := handle.unclaim(lease.r); err != nil { // as if it had died, guard aside
+				t.Fatal(err)
+			}
+		}
+	}
+	census := p.takeCensus(100)
+	if census.locked == nil {
+		t.Skip("no /proc/locks")
+	}
+	for i, lease := range leases {
+		got, want := census.locked[lease.r], kinds{claim: i%2 == 1, guard: i%3 == 0}
+		if got != want {
+			t.Errorf("record %d: %+v, want %+v", lease.r, got, want)
+		}
+		locked, err := census.isLocked(lease.r)
+		if asked, _ := p.isLocked(lease.r); locked != asked || err != nil {
+			t.Errorf("record %d: locked %v, the kernel says %v, %v", lease.r, locked, asked, err)
+		}
+	}
+	reaped, silent, err := p.reapHolders(t.Context())
+	if err != nil || silent || reaped != 33 {
+		t.Errorf("reaped %d, silent %v, %v", reaped, silent, err)
+	}
+}
+
+// Too many open files is a matter of the caller, and no damage.
+func TestAnErrorOfTheSystemIsNoDamage(t *testing.T) {
+	p := newTestPool(t, Config{Size: 1})
+	lease, err := p.TryAcquire()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &before)
+	for more := range uint64(6) {
+		limit := before
+		limit.Cur = uint64(len(open)) - 1 + more
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			t.Fatal(err)
+		}
+		q, openErr := Open(p.Name())
+		if openErr == nil {
+			q.Close()
+		}
+		_, guardErr := lease.Guard()
+		createErr := Create(p.Name()+"-more", Config{Size: 1})
+		Remove(p.Name() + "-more")
+		for what, err := range map[string]error{"Open": openErr, "Guard": guardErr, "Create": createErr} {
+			if errors.Is(err, ErrDamaged) || err != nil && !(errors.Is(err, ErrRefused) && errors.Is(err, unix.EMFILE)) {
+				t.Errorf("%s with %d descriptors more: %v", what, more, err)
+			}
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package tests
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A hostile member writes anything into the files, at any moment, or truncates them.
+// Nobody's poolrun crashes or hangs for that, and commands that run end with their own
+// status. (The limit is lost, of course, and who asks may be refused.)
+func TestScribblingInTheMiddleOfEverythingCrashesNobody(t *testing.T) {
+	for _, how := range []string{"scribble", "truncate"} {
+		t.Run(how, func(t *testing.T) {
+			name := newPool(t, 64)
+			vandal := command(t, how, ledgerOf(name))
+			mustStart(t, vandal)
+			end := time.Now().Add(4 * time.Second)
+			var group sync.WaitGroup
+			for i := range 6 {
+				group.Go(func() {
+					for n := 0; time.Now().Before(end) && !t.Failed(); n++ {
+						wantNoCrash(t, name, i, n)
+					}
+				})
+			}
+			group.Wait()
+			vandal.Process.Kill()
+			vandal.Wait()
+		})
+	}
+}
+
+func wantNoCrash(t *testing.T, name string, i, n int) {
+	t.Helper()
+	var said bytes.Buffer
+	args := [][]string{
+		{"--pool", name, "-n", "-k", fmt.Sprint(1 + n%4), "--", "sh", "-c", "exit 7"},
+		{"--pool", name, "--timeout", "20ms", "--", "sh", "-c", "exit 7"},
+		{"status", name},
+		{"--pool", name, "--timeout", "1ms", "--close", "--priority", "-3", "--", "sh", "-c", "exit 7"},
+		{"repair", name},
+		{"resize", name, "64"},
+	}[(i+n)%6]
+	cmd := poolrun(t, args...)
+	cmd.Stderr, cmd.WaitDelay = &said, 30*time.Second
+	timer := time.AfterFunc(30*time.Second, func() { cmd.Process.Kill() })
+	err := cmd.Run()
+	timer.Stop()
+	if cmd.ProcessState == nil {
+		t.Error(err)
+		return
+	}
+	switch code := shellCode(cmd); code {
+	case 0, 2, 7, 75:
+	default:
+		t.Errorf("%q: exit code %d, %s", args, code, said.String())
+	}
+	if text := said.String(); strings.Contains(text, "goroutine") || strings.Contains(text, "fatal error") || strings.Contains(text, "panic") {
+		t.Errorf("%q crashed: %s", args, text)
+	}
+}
+
+// A reader who cannot write sees what the next writer will make of a change whose author
+// died in it, at whatever step: neither damage nor the dead.
+func TestAReaderIsNotShownTheDead(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can be another user")
+	}
+	eachStep(t, everyStep, func(t *testing.T, n int, _ string) (died bool) {
+		name := freeName(t)
+		mustRun(t, "init", name, "--size", "2", "--mode", "0644")
+		cmd := crashing(t, n, "--pool", name, "true")
+		cmd.Run()
+		reader := asNobody(t, poolrun(t, "status", name, "--format", "json"))
+		out, err := reader.CombinedOutput()
+		for _, want := range []string{`"in_use":0`, `"holders":[]`, `"waiters":[]`} {
+			if err != nil || !contains(string(out), want) {
+				t.Fatalf("not %s: %v %s", want, err, out)
+			}
+		}
+		return wasKilled(cmd)
+	})
+}

@@ -1,0 +1,220 @@
+package tests
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Absence of evidence is not evidence of death: the slot of a command whose poolrun was
+// killed is not handed out by one that cannot see that command, or sees only part of it.
+
+// unguarded starts a command that has no guard, kills its poolrun, and returns the
+// command's pid. The command must be killed.
+func unguarded(t *testing.T, name string, args ...string) (pid int) {
+	t.Helper()
+	cmd := mustStart(t, poolrun(t, append([]string{"--pool", name}, args...)...))
+	s := waitStatus(t, name, "the command runs", func(s status) bool { return s.InUse == 1 && s.Holders[0].CommandPID != 0 })
+	pid = s.Holders[0].CommandPID
+	t.Cleanup(func() { syscall.Kill(pid, syscall.SIGKILL) })
+	end(t, []*exec.Cmd{cmd})
+	return pid
+}
+
+// wantHeld checks that a newcomer does not get the only slot, and that it is free soon
+// after the command has ended.
+func wantHeld(t *testing.T, name string, pid int, newcomer *exec.Cmd) {
+	t.Helper()
+	out, _ := newcomer.CombinedOutput()
+	if code := shellCode(newcomer); code != 75 {
+		t.Errorf("a newcomer: exit code %d, %s", code, out)
+	}
+	kill(t, pid)
+	wantEmpty(t, name)
+}
+
+func TestAZombieLeaderIsNoProofOfDeath(t *testing.T) {
+	for _, flag := range []string{"--close", "-q"} { // it closes the guard by itself, too
+		name := newPool(t, 1)
+		pid := unguarded(t, name, flag, "leaderless")
+		eventually(t, "its main thread has ended", func() bool {
+			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			return err == nil && stateOf(string(stat)) == 'Z'
+		})
+		wantHeld(t, name, pid, poolrun(t, "--pool", name, "-n", "true"))
+	}
+}
+
+// unshare prepares a run in other namespaces, by unshare(1).
+func unshare(t testing.TB, flags string, args ...string) *exec.Cmd {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make namespaces")
+	}
+	list := append(strings.Fields(flags), "--", binaries.poolrun)
+	if err := exec.Command("unshare", append(strings.Fields(flags), "--", "true")...).Run(); err != nil {
+		t.Skipf("unshare %s: %v", flags, err)
+	}
+	return command(t, "unshare", append(list, args...)...)
+}
+
+// In another time namespace processes seem to have started at another time; in another
+// pid namespace, and where /proc is that of another, they seem not to be there.
+func TestNoNamespaceIsAProofOfDeath(t *testing.T) {
+	for _, flags := range []string{
+		"--time --boottime 100000 --fork", "--time --boottime -100 --fork", "--pid --fork --mount-proc", "--pid --fork",
+	} {
+		t.Run(flags, func(t *testing.T) {
+			name := newPool(t, 1)
+			newcomer := unshare(t, flags, "--pool", name, "-n", "true")
+			pid := unguarded(t, name, "--close", "sleep", "1000")
+			wantHeld(t, name, pid, newcomer)
+		})
+	}
+}
+
+// The other way round: the holder is in the other namespace.
+func TestAHolderInANamespaceKeepsItsSlot(t *testing.T) {
+	for _, flags := range []string{"--time --boottime 100000 --fork", "--time --boottime -100 --fork"} {
+		t.Run(flags, func(t *testing.T) {
+			name := newPool(t, 1)
+			cmd := mustStart(t, unshare(t, flags, "--pool", name, "--close", "sleep", "1000"))
+			s := waitStatus(t, name, "the command runs", func(s status) bool { return s.InUse == 1 && s.Holders[0].CommandPID != 0 })
+			kill(t, s.Holders[0].PID)
+			cmd.Wait()
+			wantHeld(t, name, s.Holders[0].CommandPID, poolrun(t, "--pool", name, "-n", "true"))
+		})
+	}
+}
+
+// A pid that is another process's by now proves that the command is gone.
+func TestARecycledPidHoldsNothing(t *testing.T) {
+	name := newPool(t, 1)
+	pid := unguarded(t, name, "--close", "sleep", "1000")
+	kill(t, pid)
+	eventually(t, "it is gone", func() bool { return unix.Kill(pid, 0) == unix.ESRCH })
+	recycled := recycle(t, pid)
+	if recycled == nil {
+		t.Skip("cannot choose a pid here")
+	}
+	defer end(t, []*exec.Cmd{recycled})
+	wantEmpty(t, name)
+}
+
+// recycle starts a process with this pid, nil if that cannot be (ns_last_pid,
+// proc_sys_kernel(5)).
+func recycle(t *testing.T, pid int) *exec.Cmd {
+	t.Helper()
+	for range 200 {
+		if os.WriteFile("/proc/sys/kernel/ns_last_pid", []byte(itoa(pid-1)), 0) != nil {
+			return nil
+		}
+		cmd := command(t, "sleep", "1000")
+		mustStart(t, cmd)
+		if cmd.Process.Pid == pid {
+			return cmd
+		}
+		end(t, []*exec.Cmd{cmd})
+	}
+	return nil
+}
+
+// Ages are the same in all time namespaces, and by a clock that nobody sets.
+func TestAgesAreTheSameInAllTimeNamespaces(t *testing.T) {
+	name := newPool(t, 1)
+	cmd := mustStart(t, unshare(t, "--time --boottime 100000 --fork", "--pool", name, "sleep", "1000"))
+	waitStatus(t, name, "the command runs", func(s status) bool { return s.InUse == 1 })
+	out := mustRun(t, "status", name, "--format", "json")
+	_, text, _ := strings.Cut(out, `"held_seconds":`)
+	var held float64
+	scan(t, strings.NewReplacer(",", " ", "}", " ").Replace(text), &held)
+	if held < 0 || held > 60 {
+		t.Errorf("held for %v s", held)
+	}
+	end(t, []*exec.Cmd{cmd})
+}
+
+// Repair leaves alone what a living program holds that it cannot see.
+func TestRepairLeavesAloneWhatItCannotSee(t *testing.T) {
+	sem, err := buildC("sem")
+	if err != nil {
+		t.Skip(err)
+	}
+	jail := filepath.Join(t.TempDir(), "jail")
+	if err := os.Mkdir(jail, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ways := map[string]func(name string) (holder, repair *exec.Cmd){
+		"another pid namespace": func(name string) (holder, repair *exec.Cmd) {
+			return command(t, sem, "hold", name, "cat"), unshare(t, "--pid --fork --mount-proc", "repair", name)
+		},
+		"a chroot": func(name string) (holder, repair *exec.Cmd) {
+			unshare(t, "--mount") // or skip
+			script := fmt.Sprintf("mount --make-rprivate / && mount --rbind / %s && exec chroot %s %s hold %s cat", jail, jail, sem, name)
+			return command(t, "unshare", "--mount", "sh", "-c", script), poolrun(t, "repair", name)
+		},
+	}
+	for what, way := range ways {
+		t.Run(what, func(t *testing.T) {
+			name := newPool(t, 2)
+			holder, repair := way(name)
+			stdin, err := holder.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			mustStart(t, holder)
+			waitStatus(t, name, "it has its slot", func(s status) bool { return s.Available == 1 })
+			out, _ := repair.CombinedOutput()
+			if code := shellCode(repair); code != 2 || !contains(string(out), "may hold them") {
+				t.Errorf("repair: exit code %d, %s", code, out)
+			}
+			if s := statusOf(t, name); s.Available != 1 {
+				t.Errorf("%d available: the slot of a living program was given away", s.Available)
+			}
+			stdin.Close()
+			holder.Wait()
+			wantEmpty(t, name)
+		})
+	}
+}
+
+// A semaphore at its maximum has no room for what the dead give back; nor does it keep
+// a living holder from giving its slot back.
+func TestASpoiltSemaphoreIsMended(t *testing.T) {
+	for what, harm := range map[string]func(t *testing.T, cmd *exec.Cmd, command int){
+		"a dead holder": func(t *testing.T, cmd *exec.Cmd, command int) {
+			kill(t, command)
+			end(t, []*exec.Cmd{cmd})
+		},
+		"a holder that ends": func(t *testing.T, cmd *exec.Cmd, command int) {
+			syscall.Kill(command, syscall.SIGTERM)
+			cmd.Wait()
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			name := newPool(t, 2)
+			cmd := mustStart(t, poolrun(t, "--pool", name, "sleep", "1000"))
+			s := waitStatus(t, name, "the command runs", func(s status) bool { return s.InUse == 1 && s.Holders[0].CommandPID != 0 })
+			f, err := os.OpenFile("/dev/shm/sem."+name[1:], os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.WriteAt([]byte{0xff, 0xff, 0xff, 0x7f}, 0); err != nil {
+				t.Fatal(err)
+			}
+			f.Close()
+			harm(t, cmd, s.Holders[0].CommandPID)
+			if out := mustRun(t, "repair", name); !contains(out, "too many were free") || !contains(out, "is sound") {
+				t.Errorf("repair: %s", out)
+			}
+			wantEmpty(t, name)
+			mustRun(t, "--pool", name, "-n", "-k", "2", "true")
+		})
+	}
+}
