@@ -129,7 +129,9 @@ func recycle(t *testing.T, pid int) *exec.Cmd {
 func TestAgesAreTheSameInAllTimeNamespaces(t *testing.T) {
 	name := newPool(t, 1)
 	cmd := mustStart(t, unshare(t, "--time --boottime 100000 --fork", "--pool", name, "sleep", "1000"))
-	waitStatus(t, name, "the command runs", func(s status) bool { return s.InUse == 1 })
+	s := waitStatus(t, name, "the command runs", func(s status) bool { return s.InUse == 1 && s.Holders[0].CommandPID != 0 })
+	defer cmd.Wait()
+	defer kill(t, s.Holders[0].CommandPID)
 	out := mustRun(t, "status", name, "--format", "json")
 	_, text, _ := strings.Cut(out, `"held_seconds":`)
 	var held float64
@@ -137,7 +139,6 @@ func TestAgesAreTheSameInAllTimeNamespaces(t *testing.T) {
 	if held < 0 || held > 60 {
 		t.Errorf("held for %v s", held)
 	}
-	end(t, []*exec.Cmd{cmd})
 }
 
 // Repair leaves alone what a living program holds that it cannot see.
