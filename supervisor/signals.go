@@ -174,6 +174,7 @@ type listener struct {
 	listens  sync.Once
 	timers   []*time.Timer
 	stopped  bool // stop was called
+	goesOn   int  // how often SIGCONT came
 }
 
 func (l *listener) Deadline() (time.Time, bool) { return l.deadline, !l.deadline.IsZero() }
@@ -197,14 +198,21 @@ func (l *listener) Done() <-chan struct{} {
 
 // take is called under the mutex of the signals.
 func (l *listener) take(i siginfo) {
-	switch n := syscall.Signal(i.signal); effectOf(i) {
+	n := syscall.Signal(i.signal)
+	if n == syscall.SIGCONT {
+		l.goesOn++
+	}
+	switch effectOf(i) {
 	case stop:
+		before := l.goesOn
 		// Not here: whoever pause waits for may be stuck, and then a deadly signal is
 		// to be noticed.
 		go l.pause(func() {
 			l.signals.mutex.Lock()
 			defer l.signals.mutex.Unlock()
-			if !l.stopped {
+			// A SIGCONT that came in the meantime has undone the stop, as in the kernel
+			// (prepare_signal in kernel/signal.c).
+			if !l.stopped && l.goesOn == before {
 				Stop(n)
 			}
 		})

@@ -224,8 +224,10 @@ func (s *storm) signal(cmd *exec.Cmd, n syscall.Signal, pause time.Duration) {
 		return
 	}
 	unix.Kill(cmd.Process.Pid, n)
-	time.Sleep(time.Millisecond)
-	unix.Kill(-cmd.Process.Pid, syscall.SIGCONT)
+	for range 3 { // it may stop a moment after it was told to
+		time.Sleep(50 * time.Millisecond)
+		unix.Kill(-cmd.Process.Pid, syscall.SIGCONT)
+	}
 }
 
 func (s *storm) kill(pid int) {
