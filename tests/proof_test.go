@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -99,6 +100,7 @@ func TestARecycledPidHoldsNothing(t *testing.T) {
 	pid := unguarded(t, name, "--close", "sleep", "1000")
 	kill(t, pid)
 	eventually(t, "it is gone", func() bool { return unix.Kill(pid, 0) == unix.ESRCH })
+	time.Sleep(30 * time.Millisecond) // start times are told in ticks of 10 ms
 	recycled := recycle(t, pid)
 	if recycled == nil {
 		t.Skip("cannot choose a pid here")
