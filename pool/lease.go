@@ -102,6 +102,22 @@ func (l *Lease) Started(pid int) error {
 	})
 }
 
+// CheckGuard reports whether the child has the guard open, as far as can be seen. A child
+// that has closed it, as sudo does, shows no more by the guard that it lives: from then on
+// a process that cannot see the child's pid, in another pid namespace, takes the slots for
+// held. It is for the parent to call now and then, after Started.
+func (l *Lease) CheckGuard() (open bool, err error) {
+	err = l.use(func() error {
+		rec := l.pool.ledger.at(l.r)
+		open = l.guard >= 0 && l.pool.isOpenIn(rec.commandPID.Load(), l.guard)
+		if !open {
+			rec.guarded.Store(0)
+		}
+		return nil
+	})
+	return open, err
+}
+
 // Release gives the slots back and wakes who is next. If that fails, the slots are
 // left to the dead, and will be taken back like theirs.
 func (l *Lease) Release() error {

@@ -99,7 +99,7 @@ type participant struct {
 	poked   atomic.Uint32 // goes up when it has to look
 	bell    atomic.Uint32 // a ref: whose word its process sleeps on
 	leaving atomic.Uint32 // a counter: what it counts as if it is found dead in line
-	guarded atomic.Uint32 // 1: its command has inherited the guard
+	guarded atomic.Uint32 // 1: its command has inherited the guard, and was not seen without it
 
 	command [commandBytes]byte // the command line's first bytes, up to a NUL
 }

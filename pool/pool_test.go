@@ -56,6 +56,19 @@ func eventually(t *testing.T, what string, seen func() bool) {
 	}
 }
 
+// wantServed waits for one that the gate is open to.
+func wantServed(t *testing.T, served <-chan error) {
+	t.Helper()
+	select {
+	case err := <-served:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it sleeps before an open gate")
+	}
+}
+
 func TestAcquireTakesTheLowestFreeSlots(t *testing.T) {
 	p := newTestPool(t, Config{Size: 3})
 	var leases []*Lease
@@ -238,14 +251,7 @@ func TestAWakeUpIsPassedOn(t *testing.T) {
 		giveUp()
 		p.unlock()
 		<-gaveUp
-		select {
-		case err := <-served:
-			if err != nil {
-				t.Fatal(err)
-			}
-		case <-time.After(5 * time.Second):
-			t.Fatal("it sleeps before an open gate")
-		}
+		wantServed(t, served)
 	}
 	if err := lease.Release(); err != nil {
 		t.Fatal(err)

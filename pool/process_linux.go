@@ -112,6 +112,14 @@ func (who identity) findElsewhere(pid int32) (found, certain bool) {
 	return false, true
 }
 
+// isOpenIn reports whether a process has the ledger open as this descriptor: false also
+// where this process may not look (proc_pid_fd(5)).
+func (p *Pool) isOpenIn(pid int32, fd int) bool {
+	var st unix.Stat_t
+	err := unix.Stat("/proc/"+strconv.Itoa(int(pid))+"/fd/"+strconv.Itoa(fd), &st)
+	return err == nil && st.Dev == p.object.Device && st.Ino == p.object.Inode
+}
+
 // procIsOurs reports whether the pids in /proc are those of this process's own
 // namespace. A mount can show another's: then NSpid in proc_pid_status(5) lists this
 // process by more than one number, or by another.

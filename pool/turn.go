@@ -126,7 +126,7 @@ func (t *turn) look(ctx context.Context, lease *Lease) (v view, err error) {
 		v.poked, v.limit = rec.poked.Load(), longSleep
 		now := p.now()
 		rec.seen.Store(now)
-		p.setAside(t.r, 0)
+		p.backInLine(t.r)
 		if p.first() != t.r { // who looks is not dead
 			if err := p.reapFirst(); err != nil {
 				return err
@@ -205,11 +205,11 @@ func (t *turn) stepIn(now int64, v *view) {
 	p.turn(first)
 }
 
-// setAside lets others pass a waiter, or makes them stop passing it.
-func (p *Pool) setAside(r ref, aside uint32) {
-	if rec := p.ledger.must(r); rec.aside.Load() != aside {
+// backInLine makes others stop passing a waiter that was set aside: it moves again.
+func (p *Pool) backInLine(r ref) {
+	if rec := p.ledger.must(r); rec.aside.Load() != 0 {
 		first := p.first()
-		rec.aside.Store(aside)
+		rec.aside.Store(0)
 		p.turn(first)
 	}
 }

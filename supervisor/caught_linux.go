@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -105,10 +106,14 @@ func caught(buffer *[4]siginfo) []siginfo {
 	return buffer[:n/unsafe.Sizeof(siginfo{})]
 }
 
-// sleep returns when there is something that caught will return. It may also return
-// for no reason.
-func sleep() {
-	unix.Poll([]unix.PollFd{{Fd: pipeOut, Events: unix.POLLIN}}, -1)
+// sleep returns when there is something that caught will return, or at a moment (the
+// zero time: never). It may also return for no reason.
+func sleep(until time.Time) {
+	timeout := -1
+	if !until.IsZero() {
+		timeout = max(0, int(time.Until(until).Milliseconds())+1)
+	}
+	unix.Poll([]unix.PollFd{{Fd: pipeOut, Events: unix.POLLIN}}, timeout)
 }
 
 // wake ends a sleep, with a signal 0.

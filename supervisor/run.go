@@ -13,6 +13,7 @@ package supervisor
 import (
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // A Command is what is to be run: in the process group of the caller, with its
@@ -23,7 +24,7 @@ type Command struct {
 	Env     []string
 	Inherit []int                                      // descriptors to hand on although they are close-on-exec
 	PID     *atomic.Int32                              // the command's pid is stored there before the command exists; may be nil
-	Started func(pid int)                              // called when the command runs, before it is waited for; may be nil
+	Watch   func(pid int) (next time.Duration)         // called when the command runs, and again as long after that as it says, until it says 0; may be nil
 	Refused func(n syscall.Signal, pid int, err error) // called, once for each signal, when it could not be passed on; may be nil
 }
 
@@ -51,21 +52,33 @@ func (s *Signals) Run(c Command) (Status, error) {
 	// A signal that came in this moment may have found no command, so the terminal's too
 	// are passed on. A command that did get it, and is so young, does not mind another.
 	young := true
+	watch := time.Now() // when Watch is due
+	if c.Watch == nil {
+		watch = time.Time{}
+	}
 	var buffer [4]siginfo
 	for {
 		// Nobody else waits for the command, so its pid is safe to signal until then.
 		for _, i := range caught(&buffer) {
 			r.pass(i, young)
 		}
-		if young && c.Started != nil {
-			c.Started(pid)
-		}
 		young = false
+		if !watch.IsZero() && time.Until(watch) <= 0 {
+			watch = after(c.Watch(pid))
+		}
 		if status, ended := r.wait(); ended {
 			return Status{status}, nil
 		}
-		sleep()
+		sleep(watch)
 	}
+}
+
+// after is the moment that lies so far ahead: the zero time for 0.
+func after(d time.Duration) time.Time {
+	if d == 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(d)
 }
 
 // stillWanted takes the signals that came before there was a command.

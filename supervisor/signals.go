@@ -116,7 +116,7 @@ func (s *Signals) Keep() {
 
 func (s *Signals) distribute() {
 	for s.distributeOnce() {
-		sleep()
+		sleep(time.Time{})
 	}
 }
 

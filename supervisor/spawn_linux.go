@@ -78,9 +78,6 @@ func spawnOnce(c Command, pending []siginfo) (pid int, err error) {
 		return 0, fmt.Errorf("%w: %w", ErrNoProcess, syscall.Errno(-pid))
 	case s.errno != 0:
 		reap(pid)
-		if c.PID != nil {
-			c.PID.Store(0)
-		}
 		return 0, syscall.Errno(s.errno)
 	}
 	return pid, nil
@@ -93,7 +90,7 @@ func spawnOnce(c Command, pending []siginfo) (pid int, err error) {
 func clone(flags uintptr, pidOut *atomic.Int32, child func(*spawned), argument *spawned) (pid int)
 
 // become is bare Go, in the child: it execs the command in the state that execve(2)
-// would have found if this process had become the command itself. tests/inherit_test.go
+// would have found if this process had become the command itself. tests/inherited_test.go
 // has the list.
 func become(s *spawned) {
 	e := &atEntry

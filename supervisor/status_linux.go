@@ -33,14 +33,30 @@ func Die(n syscall.Signal) {
 
 // raiseByDefault lets a signal do to this process what it does by default, and
 // if the process goes on after that, handles the signal again as before.
-func raiseByDefault(n syscall.Signal) {
+func raiseByDefault(n syscall.Signal) { raiseUnless(n, func() bool { return false }) }
+
+// raiseUnless does so unless outdated, which is asked when the signal is on its way,
+// says that a SIGCONT has come before it. One that comes later takes a stop back by
+// itself (prepare_signal in kernel/signal.c). SIGSTOP cannot be on its way: it is sent
+// after the question.
+func raiseUnless(n syscall.Signal, outdated func() bool) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var byDefault, before sigaction
-	only, maskBefore := setOf(n), set(0)
+	others, only, maskBefore := ^setOf(syscall.SIGCONT), setOf(n), set(0)
+	setMask(unix.SIG_SETMASK, &others, &maskBefore)
 	setAction(n, &byDefault, &before)
-	setMask(unix.SIG_UNBLOCK, &only, &maskBefore)
-	unix.Tgkill(unix.Getpid(), unix.Gettid(), n)
+	raise := func() { unix.Tgkill(unix.Getpid(), unix.Gettid(), n) }
+	if n != syscall.SIGSTOP {
+		raise()
+	}
+	switch {
+	case outdated():
+		setAction(n, &sigaction{handler: sigIgnore}, nil) // discards it
+	case n == syscall.SIGSTOP:
+		raise()
+	}
+	setMask(unix.SIG_UNBLOCK, &only, nil)
 	setMask(unix.SIG_SETMASK, &maskBefore, nil)
 	setAction(n, &before, nil)
 }

@@ -40,7 +40,9 @@ func (r *running) stopLike(n syscall.Signal) {
 	hadTerminal := group != unix.Getpgrp() && foreground(tty) == group
 
 	r.watcher = startWatch(r.pid)
-	Stop(n)
+	if !atEntry.ignored.has(n) {
+		raiseUnless(n, r.passContinue)
+	}
 	if r.watcher > 0 {
 		unix.Kill(r.watcher, unix.SIGKILL)
 		reap(r.watcher)
@@ -51,6 +53,19 @@ func (r *running) stopLike(n syscall.Signal) {
 	if hadTerminal && foreground(tty) == unix.Getpgrp() {
 		unix.IoctlSetPointerInt(tty, unix.TIOCSPGRP, group)
 	}
+}
+
+// passContinue passes caught signals on, and reports whether a SIGCONT was among them:
+// one that was sent since the command has stopped is meant for it, and for this process.
+func (r *running) passContinue() (found bool) {
+	var buffer [4]siginfo
+	for signals := caught(&buffer); len(signals) > 0; signals = caught(&buffer) {
+		for _, i := range signals {
+			r.pass(i, false)
+			found = found || syscall.Signal(i.signal) == syscall.SIGCONT
+		}
+	}
+	return found
 }
 
 // openTerminal opens the controlling terminal: -1 where there is none.

@@ -108,8 +108,8 @@ func TestAWaiterStartsSoonAfterAHoldersDeath(t *testing.T) {
 		worst, sum = max(worst, took), sum+took
 	}
 	t.Logf("from the kill to the end of the next command: mean %v, worst %v", sum/rounds, worst)
-	// A machine with other work to do may delay some; a second, the heartbeat,
-	// would be all of them.
+	// A machine with other work to do may delay some. If nothing but the regular look
+	// noticed the deaths, all would take half a second.
 	if sum/rounds > 100*time.Millisecond {
 		t.Errorf("mean %v, worst %v", sum/rounds, worst)
 	}
@@ -135,8 +135,8 @@ func TestTheDeathOfTheFirstInLineDoesNotHoldUpTheOthers(t *testing.T) {
 	wantEmpty(t, name)
 }
 
-// Those far back in a long line look after it rarely, and may come to its head
-// before they look again. So the second in line is told that it is the second.
+// Those in a long line look after it rarely, and may come to its head before they look
+// again. So they are told when the line has become short.
 func TestTheDeathOfTheFirstInWhatWasALongLineDoesNotHoldUpTheOthers(t *testing.T) {
 	name := newPool(t, 1)
 	file := filepath.Join(t.TempDir(), "order")

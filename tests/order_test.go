@@ -126,8 +126,7 @@ func TestAThousandWaitersAreServedInOrderAndSleepMeanwhile(t *testing.T) {
 	if s := statusOf(t, name); s.Waiting != n || s.Waiters[n-1].PID != line[n-1].Process.Pid {
 		t.Fatalf("%d in line", s.Waiting)
 	}
-	// However many wait, they have some 6 heartbeats a second in all: so few of
-	// them wake at all in a few seconds.
+	// However many wait, a hundred a second wake, for an instant.
 	before := switches(t, line)
 	time.Sleep(3 * time.Second)
 	woke := 0
@@ -136,7 +135,7 @@ func TestAThousandWaitersAreServedInOrderAndSleepMeanwhile(t *testing.T) {
 			woke++
 		}
 	}
-	if woke > n/2 { // a hundred a second do, for an instant
+	if woke > n/2 {
 		t.Errorf("%d of %d waiters woke in 3 seconds", woke, n)
 	}
 	release()

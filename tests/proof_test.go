@@ -80,6 +80,32 @@ func TestNoNamespaceIsAProofOfDeath(t *testing.T) {
 	}
 }
 
+// A command that closes its guard is soon known to be one without.
+func TestAGuardThatTheCommandClosedIsNoProofOfDeath(t *testing.T) {
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip(err)
+	}
+	for tries := range 20 {
+		name := newPool(t, 1)
+		newcomer := unshare(t, "--pid --fork --mount-proc", "--pool", name, "-n", "true")
+		cmd := poolrun(t, "--pool", name, "bash", "-c", "exec 50<&-; echo closed; exec sleep 1000")
+		next := startLines(t, cmd)
+		if line := next(); line != "closed" {
+			t.Fatal(line)
+		}
+		s := waitStatus(t, name, "the command runs", func(s status) bool { return s.InUse == 1 && s.Holders[0].CommandPID != 0 })
+		time.Sleep(time.Duration(tries) * 50 * time.Millisecond) // not to be seen from outside
+		end(t, []*exec.Cmd{cmd})
+		held := exitCode(t, newcomer) == 75
+		kill(t, s.Holders[0].CommandPID)
+		wantEmpty(t, name)
+		if held {
+			return
+		}
+	}
+	t.Error("its slot was handed out each time")
+}
+
 // The other way round: the holder is in the other namespace.
 func TestAHolderInANamespaceKeepsItsSlot(t *testing.T) {
 	for _, flags := range []string{"--time --boottime 100000 --fork", "--time --boottime -100 --fork"} {

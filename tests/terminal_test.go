@@ -8,6 +8,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -287,6 +288,25 @@ func TestAStoppedPoolrunFollowsItsCommand(t *testing.T) {
 	syscall.Kill(child, syscall.SIGKILL)
 	waitStatus(t, name, "the slot free", func(s status) bool { return s.InUse == 0 })
 	wantEmpty(t, name)
+}
+
+// A SIGCONT sent to poolrun while that is about to follow its command into the stop is
+// not lost: neither stays stopped.
+func TestASIGCONTUndoesAStopThatHasNotComeAbout(t *testing.T) {
+	name := newPool(t, 1)
+	cmd := mustStart(t, poolrun(t, "--pool", name, "sleep", "1000"))
+	s := waitStatus(t, name, "a command", func(s status) bool { return s.InUse == 1 && s.Holders[0].CommandPID != 0 })
+	pid := s.Holders[0].CommandPID
+	for i := range 300 {
+		n := []syscall.Signal{syscall.SIGTSTP, syscall.SIGTTIN}[i%2]
+		syscall.Kill(pid, n)
+		for end := time.Now().Add(time.Duration(i) * 3 * time.Microsecond); time.Now().Before(end); {
+		}
+		cmd.Process.Signal(syscall.SIGCONT)
+		eventually(t, "both go on", func() bool { return !isInState(pid, 'T') && !isInState(cmd.Process.Pid, 'T') })
+	}
+	kill(t, pid)
+	cmd.Wait()
 }
 
 // When a terminal is gone, the kernel sends SIGHUP to the session's leader alone.

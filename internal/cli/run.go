@@ -79,12 +79,28 @@ func (c *runCommand) Run() error {
 	if command.PID, err = lease.CommandPID(); err != nil {
 		return err
 	}
-	command.Started = func(pid int) {
-		if err := lease.Started(pid); err != nil {
-			c.warn("%s", err)
-		}
-	}
+	command.Watch = c.watch(lease)
 	return c.supervise(signals, command)
+}
+
+// watch notes the command's pid in the lease, and then looks whether the command keeps
+// the guard: soon, for most that close what they inherited do so at their start, and
+// then ever more rarely.
+func (c *runCommand) watch(lease *pool.Lease) func(pid int) time.Duration {
+	const soonest, rarest = 100 * time.Millisecond, 10 * time.Second
+	next := time.Duration(0)
+	return func(pid int) time.Duration {
+		if next == 0 {
+			if err := lease.Started(pid); err != nil {
+				c.warn("%s", err)
+				return 0
+			}
+		} else if open, err := lease.CheckGuard(); !open || err != nil {
+			return 0
+		}
+		next = min(max(soonest, 2*next), rarest)
+		return next
+	}
 }
 
 // open opens the pool, and creates it first where the caller has given a size.
