@@ -97,6 +97,12 @@ func unblock() {
 	setMask(unix.SIG_SETMASK, &none, nil)
 }
 
+// pending returns the signals that are blocked and pending.
+func pending() (signals set) {
+	unix.RawSyscall(unix.SYS_RT_SIGPENDING, uintptr(unsafe.Pointer(&signals)), unsafe.Sizeof(signals), 0)
+	return signals
+}
+
 // caught returns the next signals that were caught.
 func caught(buffer *[4]siginfo) []siginfo {
 	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(pipeOut), uintptr(unsafe.Pointer(buffer)), unsafe.Sizeof(*buffer))

@@ -31,10 +31,15 @@ var (
 	}
 )
 
-// fatal is bare Go, and the runtime may call it anywhere.
+// fatal is bare Go, and the runtime may call it anywhere. What is not meant for the
+// standard error is no report: the runtime wakes its poller by a write (netpollBreak in
+// runtime/netpoll_epoll.go).
 //
 //go:nosplit
 func fatal(fd uintptr, text unsafe.Pointer, length int32) int32 {
+	if fd != 2 {
+		return int32(sys(unix.SYS_WRITE, fd, uintptr(text), uintptr(length), 0))
+	}
 	for i := range int(length) {
 		switch c := *(*byte)(unsafe.Add(text, i)); {
 		case fatalSaid:
@@ -90,7 +95,7 @@ func dieBare(n syscall.Signal) {
 
 //go:nosplit
 func put(text string) {
-	sys(syscall.SYS_WRITE, 2, uintptr(unsafe.Pointer(unsafe.StringData(text))), uintptr(len(text)), 0)
+	sys(unix.SYS_WRITE, 2, uintptr(unsafe.Pointer(unsafe.StringData(text))), uintptr(len(text)), 0)
 }
 
 // has reports whether the line contains a text.

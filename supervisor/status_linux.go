@@ -35,28 +35,19 @@ func Die(n syscall.Signal) {
 // if the process goes on after that, handles the signal again as before.
 func raiseByDefault(n syscall.Signal) { raiseUnless(n, func() bool { return false }) }
 
-// raiseUnless does so unless outdated, which is asked when the signal is on its way,
-// says that a SIGCONT has come before it. One that comes later takes a stop back by
-// itself (prepare_signal in kernel/signal.c). SIGSTOP cannot be on its way: it is sent
-// after the question.
-func raiseUnless(n syscall.Signal, outdated func() bool) {
+// raiseUnless does so unless stale, which is asked last of all, with all signals
+// blocked, says that the signal is out of date.
+func raiseUnless(n syscall.Signal, stale func() bool) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var byDefault, before sigaction
-	others, only, maskBefore := ^setOf(syscall.SIGCONT), setOf(n), set(0)
-	setMask(unix.SIG_SETMASK, &others, &maskBefore)
+	every, only, maskBefore := ^set(0), setOf(n), set(0)
+	setMask(unix.SIG_SETMASK, &every, &maskBefore)
 	setAction(n, &byDefault, &before)
-	raise := func() { unix.Tgkill(unix.Getpid(), unix.Gettid(), n) }
-	if n != syscall.SIGSTOP {
-		raise()
+	if !stale() {
+		unix.Tgkill(unix.Getpid(), unix.Gettid(), n)
+		setMask(unix.SIG_UNBLOCK, &only, nil)
 	}
-	switch {
-	case outdated():
-		setAction(n, &sigaction{handler: sigIgnore}, nil) // discards it
-	case n == syscall.SIGSTOP:
-		raise()
-	}
-	setMask(unix.SIG_UNBLOCK, &only, nil)
 	setMask(unix.SIG_SETMASK, &maskBefore, nil)
 	setAction(n, &before, nil)
 }

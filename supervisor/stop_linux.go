@@ -41,22 +41,26 @@ func (r *running) stopLike(n syscall.Signal) {
 
 	r.watcher = startWatch(r.pid)
 	if !atEntry.ignored.has(n) {
-		raiseUnless(n, r.passContinue)
+		// A SIGCONT that has come since the command has stopped is meant for both. One that
+		// comes after this question takes the stop back by itself; only between the two it is
+		// lost, for a stop signal discards it (prepare_signal in kernel/signal.c).
+		raiseUnless(n, func() bool { return r.passContinue() || pending().has(syscall.SIGCONT) })
 	}
 	if r.watcher > 0 {
 		unix.Kill(r.watcher, unix.SIGKILL)
 		reap(r.watcher)
 	}
 	// The shell has given the terminal to this process's group. The command, of another
-	// group that had it, gets it back (as from sudo's exec_nopty.c); and then the SIGCONT
-	// that this process has caught.
+	// group that had it, gets it back (as from sudo's exec_nopty.c).
 	if hadTerminal && foreground(tty) == unix.Getpgrp() {
 		unix.IoctlSetPointerInt(tty, unix.TIOCSPGRP, group)
 	}
+	// Then it gets the SIGCONT that ended this stop: before the next stop is looked at,
+	// which that SIGCONT is not about.
+	r.passContinue()
 }
 
-// passContinue passes caught signals on, and reports whether a SIGCONT was among them:
-// one that was sent since the command has stopped is meant for it, and for this process.
+// passContinue passes caught signals on, and reports whether a SIGCONT was among them.
 func (r *running) passContinue() (found bool) {
 	var buffer [4]siginfo
 	for signals := caught(&buffer); len(signals) > 0; signals = caught(&buffer) {

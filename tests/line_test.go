@@ -94,7 +94,7 @@ func TestAFreeSlotIsTakenBehindAnyNumberOfTheDead(t *testing.T) {
 		t.Run(fmt.Sprint(dead, " of 60"), func(t *testing.T) {
 			name := newPool(t, 1)
 			holder := mustStart(t, poolrun(t, "--pool", name, "sleep", "1000"))
-			s := waitStatus(t, name, "the command runs", func(s status) bool { return s.InUse == 1 && s.Holders[0].CommandPID != 0 })
+			s := waitCommand(t, name)
 			dying := queue(t, name, dead, asIs)
 			living := queue(t, name, 60-dead, asIs)
 			mustRun(t, "resize", name, "1")

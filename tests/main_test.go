@@ -216,6 +216,18 @@ func waitStatus(t testing.TB, name, what string, seen func(status) bool) (s stat
 	return s
 }
 
+// waitCommand waits for the one holder of a pool to run its command. The command's pid is
+// known a moment before the process has become the command.
+func waitCommand(t testing.TB, name string) status {
+	t.Helper()
+	s := waitStatus(t, name, "a command", func(s status) bool { return s.InUse == 1 && s.Holders[0].CommandPID != 0 })
+	eventually(t, "execve of the command", func() bool {
+		program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", s.Holders[0].CommandPID))
+		return err != nil || program != binaries.poolrun
+	})
+	return s
+}
+
 // wantEmpty checks that a pool is as it was when it was made.
 func wantEmpty(t testing.TB, name string) {
 	t.Helper()

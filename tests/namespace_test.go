@@ -23,7 +23,7 @@ func TestPidNamespacesShareAPool(t *testing.T) {
 	name := newPool(t, 1)
 	// In there the pid is 1, which is somebody else's out here.
 	holder := mustStart(t, inside(t, poolrun(t, "--pool", name, "sleep", "1000")))
-	s := waitStatus(t, name, "the slot held", func(s status) bool { return s.InUse == 1 && s.Holders[0].CommandPID != 0 })
+	s := waitCommand(t, name)
 	if s.Holders[0].PID != 1 || s.Holders[0].State != "running" {
 		t.Errorf("status %+v", s)
 	}

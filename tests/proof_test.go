@@ -21,7 +21,7 @@ import (
 func unguarded(t *testing.T, name string, args ...string) (pid int) {
 	t.Helper()
 	cmd := mustStart(t, poolrun(t, append([]string{"--pool", name}, args...)...))
-	s := waitStatus(t, name, "the command runs", func(s status) bool { return s.InUse == 1 && s.Holders[0].CommandPID != 0 })
+	s := waitCommand(t, name)
 	pid = s.Holders[0].CommandPID
 	t.Cleanup(func() { syscall.Kill(pid, syscall.SIGKILL) })
 	end(t, []*exec.Cmd{cmd})
@@ -93,7 +93,7 @@ func TestAGuardThatTheCommandClosedIsNoProofOfDeath(t *testing.T) {
 		if line := next(); line != "closed" {
 			t.Fatal(line)
 		}
-		s := waitStatus(t, name, "the command runs", func(s status) bool { return s.InUse == 1 && s.Holders[0].CommandPID != 0 })
+		s := waitCommand(t, name)
 		time.Sleep(time.Duration(tries) * 50 * time.Millisecond) // not to be seen from outside
 		end(t, []*exec.Cmd{cmd})
 		held := exitCode(t, newcomer) == 75
@@ -112,7 +112,7 @@ func TestAHolderInANamespaceKeepsItsSlot(t *testing.T) {
 		t.Run(flags, func(t *testing.T) {
 			name := newPool(t, 1)
 			cmd := mustStart(t, unshare(t, flags, "--pool", name, "--close", "sleep", "1000"))
-			s := waitStatus(t, name, "the command runs", func(s status) bool { return s.InUse == 1 && s.Holders[0].CommandPID != 0 })
+			s := waitCommand(t, name)
 			kill(t, s.Holders[0].PID)
 			cmd.Wait()
 			wantHeld(t, name, s.Holders[0].CommandPID, poolrun(t, "--pool", name, "-n", "true"))
@@ -157,7 +157,7 @@ func recycle(t *testing.T, pid int) *exec.Cmd {
 func TestAgesAreTheSameInAllTimeNamespaces(t *testing.T) {
 	name := newPool(t, 1)
 	cmd := mustStart(t, unshare(t, "--time --boottime 100000 --fork", "--pool", name, "sleep", "1000"))
-	s := waitStatus(t, name, "the command runs", func(s status) bool { return s.InUse == 1 && s.Holders[0].CommandPID != 0 })
+	s := waitCommand(t, name)
 	defer cmd.Wait()
 	defer kill(t, s.Holders[0].CommandPID)
 	out := mustRun(t, "status", name, "--format", "json")
@@ -229,7 +229,7 @@ func TestASpoiltSemaphoreIsMended(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			name := newPool(t, 2)
 			cmd := mustStart(t, poolrun(t, "--pool", name, "sleep", "1000"))
-			s := waitStatus(t, name, "the command runs", func(s status) bool { return s.InUse == 1 && s.Holders[0].CommandPID != 0 })
+			s := waitCommand(t, name)
 			f, err := os.OpenFile("/dev/shm/sem."+name[1:], os.O_WRONLY, 0)
 			if err != nil {
 				t.Fatal(err)

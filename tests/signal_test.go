@@ -238,7 +238,7 @@ func TestNohupAndBackgroundJobsKeepTheirIgnoredSignals(t *testing.T) {
 		if line := next(); line != "ready" {
 			t.Fatal(line)
 		}
-		s := waitStatus(t, name, "a command", func(s status) bool { return s.InUse == 1 && s.Holders[0].CommandPID != 0 })
+		s := waitCommand(t, name)
 		for _, pid := range []int{s.Holders[0].PID, s.Holders[0].CommandPID} {
 			if mask := ignoredMask(t, pid); mask&(1<<(test.ignored-1)) == 0 {
 				t.Errorf("%s: process %d does not ignore %v: %x", test.what, pid, test.ignored, mask)

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -250,10 +251,12 @@ func (s *storm) start(cmd *exec.Cmd) (ended chan struct{}) {
 	return ended
 }
 
+const hangs = time.Minute
+
 func (s *storm) finish(p *stormPool, cmd *exec.Cmd, ended chan struct{}) {
 	select {
 	case <-ended:
-	case <-time.After(60 * time.Second):
+	case <-time.After(hangs):
 		out, _ := exec.Command(binaries.poolrun, "status", p.name).CombinedOutput()
 		s.t.Errorf("%q hangs:\n%s", cmd.Args, out)
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
@@ -281,7 +284,7 @@ func (s *storm) finish(p *stormPool, cmd *exec.Cmd, ended chan struct{}) {
 
 // govern does to a pool what its owner may do.
 func (s *storm) govern(p *stormPool, random *rand.Rand) {
-	run := func(args ...string) { poolrunQuietly(args...) }
+	run := s.quietly
 	for time.Now().Before(s.end) && !s.t.Failed() {
 		switch {
 		case p.resized:
@@ -369,7 +372,15 @@ func (s *storm) wantSound(p *stormPool) (forward, back uint64) {
 	return st.Counters.RolledForward, st.Counters.RolledBack
 }
 
-func poolrunQuietly(args ...string) { exec.Command(binaries.poolrun, args...).Run() }
+// quietly runs a poolrun that may fail, but not hang.
+func (s *storm) quietly(args ...string) {
+	ctx, cancel := context.WithTimeout(context.Background(), hangs)
+	defer cancel()
+	exec.CommandContext(ctx, binaries.poolrun, args...).Run()
+	if ctx.Err() != nil {
+		s.t.Errorf("poolrun %q hangs", args)
+	}
+}
 
 // childOf returns the pid of the first child, 0 for none.
 func childOf(pid int) (child int) {

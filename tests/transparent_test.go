@@ -219,7 +219,7 @@ func TestASignalThatCannotBePassedOnIsTold(t *testing.T) {
 	mustStart(t, cmd)
 	write.Close()
 	defer read.Close()
-	s := waitStatus(t, name, "a command", func(s status) bool { return s.InUse == 1 && s.Holders[0].CommandPID != 0 })
+	s := waitCommand(t, name)
 	pid := s.Holders[0].CommandPID
 	eventually(t, "it is root's", func() bool {
 		return strings.Contains(readFile(t, fmt.Sprintf("/proc/%d/comm", pid)), "cat")
@@ -254,7 +254,7 @@ func TestAStderrThatNobodyReadsKeepsNoSlot(t *testing.T) {
 			_, cmd.Stderr = stoppedTerminal(t)
 		}
 		mustStart(t, cmd)
-		waitStatus(t, name, "a command", func(s status) bool { return s.InUse == 1 && s.Holders[0].CommandPID != 0 })
+		waitCommand(t, name)
 		stdin.Close()
 		waitStatus(t, name, "the slot free: "+what, func(s status) bool { return s.InUse == 0 })
 		cmd.Process.Signal(syscall.SIGTERM)

@@ -129,7 +129,7 @@ func TestAMemberCannotDestroyAPool(t *testing.T) {
 	name := freeName(t)
 	wantSaid(t, asUser(t, owner, group, nil, "init", name, "--size", "1", "--mode", "0660", "--group", itoa(group)), 0, "")
 	holder := mustStart(t, asUser(t, owner, group, nil, "--pool", name, "sleep", "1000"))
-	waitStatus(t, name, "the slot held", func(s status) bool { return s.InUse == 1 && s.Holders[0].CommandPID != 0 })
+	waitCommand(t, name)
 	for _, how := range [][]string{nil, {"unshare", "--user", "--map-root-user"}} {
 		for _, flags := range [][]string{nil, {"--drain", "--timeout", "20s"}, {"--force"}} {
 			// With the pool's group as its own, so that the namespace maps it.
