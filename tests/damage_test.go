@@ -223,13 +223,13 @@ func TestForcedDestroyDoesNotNeedTheLock(t *testing.T) {
 	}
 	mustRun(t, "destroy", name, "--force")
 	wantNothingLeft(t, name)
-	ledger.Close()
 	for _, cmd := range line {
 		cmd.Wait()
 		if code := shellCode(cmd); code != 2 {
 			t.Errorf("a waiter ended with %d", code)
 		}
 	}
+	ledger.Close()
 	release()
 }
 
