@@ -78,12 +78,17 @@ func TestAPostThatTheFirstCannotUseIsPassedOn(t *testing.T) {
 			_, err := heavy.Acquire(ctx, WithWeight(2))
 			gaveUp <- err
 		}()
-		eventually(t, "one in line", func() bool { return len(mustStatus(t, p).Waiters) == 1 })
+		// The first in line has to be asleep for longer than the C program. At the beginning
+		// it wakes often.
+		eventually(t, "one long in line", func() bool {
+			s := mustStatus(t, p)
+			return len(s.Waiters) == 1 && time.Since(s.Waiters[0].Since) > 4*watchAfter
+		})
 		before, _ := foreign.Sleepers()
 		served := make(chan error, 1)
 		go func() { served <- foreign.Wait(t.Context()) }()
 		eventually(t, "a C program waits", func() bool { n, _ := foreign.Sleepers(); return n > before })
-		time.Sleep(30 * time.Millisecond) // for both to be asleep, the first for longer; too short, it proves less
+		time.Sleep(5 * time.Millisecond) // for it to be asleep; too short, it proves less
 		if err := foreign.Post(); err != nil {
 			t.Fatal(err)
 		}
