@@ -23,7 +23,8 @@ func (s *Sem) Parity() (parity uint32, err error) {
 
 // Swap adds delta to the value and flips the parity, in one atomic step. It
 // wakes nobody. When the value would fall below zero or rise above MaxValue it
-// changes nothing and returns ErrWouldBlock or ErrOverflow.
+// changes nothing and returns ErrWouldBlock or ErrOverflow. A value that is above
+// MaxValue already, which another program must have written, can fall.
 func (s *Sem) Swap(delta int) error {
 	return s.use(func() error {
 		for {
@@ -32,7 +33,7 @@ func (s *Sem) Swap(delta int) error {
 			switch {
 			case value < 0:
 				return ErrWouldBlock
-			case value > MaxValue:
+			case delta > 0 && value > MaxValue:
 				return ErrOverflow
 			}
 			if s.sem.data.CompareAndSwap(d, (d&^valueMask|uint64(value))^parityBit) {

@@ -39,7 +39,7 @@ func WithCommand(text string) Option {
 }
 
 // OnWait sets a function that is called once, when the request has joined the
-// line.
+// line. If it panics, the request leaves the line.
 func OnWait(f func()) Option {
 	return func(r request) request { r.waits = f; return r }
 }
@@ -114,10 +114,19 @@ func (p *Pool) acquire(ctx context.Context, lease *Lease, options []Option) erro
 				return err
 			}
 		}
+		// A caller's function can panic, or end its goroutine.
+		waited := false
+		defer func() {
+			if !waited {
+				turn.giveUp(context.Canceled)
+			}
+		}()
 		if req.waits != nil {
 			req.waits()
 		}
-		return turn.wait(ctx, lease)
+		err := turn.wait(ctx, lease)
+		waited = true
+		return err
 	})
 }
 
@@ -345,10 +354,13 @@ func (p *Pool) depart(within time.Duration, r ref, ticket uint64, op op, c count
 	err := p.lockedWithin(within, func() error {
 		locked = true
 		rec := p.ledger.must(r)
-		if rec.ticket.Load() != ticket || rec.state.Load() == free {
+		if rec.ticket.Load() != ticket {
 			return errNotThere
 		}
 		defer p.unclaim(r)
+		if rec.state.Load() == free { // somebody scribbled
+			return errNotThere
+		}
 		return p.change(op, r, c)
 	})
 	if !locked {

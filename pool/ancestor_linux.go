@@ -43,7 +43,7 @@ func (p *Pool) inheritedGuard() ref {
 		if st.Dev != p.object.Device || st.Ino != p.object.Inode {
 			continue
 		}
-		text, err := readShort("/proc/self/fdinfo/" + strconv.Itoa(fd))
+		text, err := readProc("/proc/self/fdinfo/" + strconv.Itoa(fd))
 		if err != nil {
 			continue
 		}

@@ -175,6 +175,12 @@ func (l *ledger) counterValue(c counter) uint64 {
 	return l.counters[c].Load()
 }
 
+// makesSense reports whether perform can have written the intent.
+func (in *intent) makesSense() bool {
+	op, whose := in.op.Load(), in.participant.Load()
+	return op < numOps && whose <= MaxParticipants && (whose != 0 || op == resize)
+}
+
 // mend completes or undoes the change whose author died in it, if there is one, and
 // returns whose change it was, which is most likely the author's own. It can itself be
 // killed anywhere: the intent stays until all is done, and all of it may be repeated.
@@ -185,7 +191,7 @@ func (p *Pool) mend() (whose ref, err error) {
 		return 0, nil
 	}
 	whose = in.participant.Load()
-	if op >= numOps || op != resize && whose == 0 || whose > MaxParticipants {
+	if !in.makesSense() {
 		return 0, damaged("the ledger has an intent of kind %d for participant %d", op, whose)
 	}
 	parity, err := p.gate.Parity()

@@ -49,7 +49,7 @@ func timeNamespace() (inode uint32, bootOffset int64, err error) {
 	case st.Ino == initialTimeNamespace:
 		return initialTimeNamespace, 0, nil
 	}
-	text, err := readShort("/proc/self/timens_offsets")
+	text, err := readProc("/proc/self/timens_offsets")
 	if err != nil {
 		return 0, 0, err
 	}

@@ -14,6 +14,7 @@ func TestLayoutIsFixed(t *testing.T) {
 	for what, sizes := range map[string][2]uintptr{
 		"inUse":        {unsafe.Offsetof(l.inUse), 48},
 		"first":        {unsafe.Offsetof(l.first), 56},
+		"intent":       {unsafe.Offsetof(l.intent), 232},
 		"holders":      {unsafe.Offsetof(l.holders), 4096},
 		"items":        {unsafe.Offsetof(l.items), 4096 + 4*4096},
 		"participants": {unsafe.Offsetof(l.participants), 4096 + 4*4096 + 128*4096},

@@ -95,8 +95,8 @@ func (p *Pool) unlock() {
 // stops in here holds up nobody, and keeps its place in line.
 func (p *Pool) Pause(stop func()) {
 	p.turnstile <- struct{}{}
+	defer func() { <-p.turnstile }()
 	stop()
-	<-p.turnstile
 }
 
 var errClaimed = errors.New("another program holds a lock on a free record of the ledger")

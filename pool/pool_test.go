@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -158,6 +159,44 @@ func TestLeasesAreHandedOnInOrderAlsoWhenSomeLeaveTheLine(t *testing.T) {
 	}
 	if s := mustStatus(t, p); left != 0 || s.InUse != 0 || s.Available != 1 || s.Counters.Cancelled != 5 {
 		t.Errorf("%d not served, status %+v", left, s)
+	}
+}
+
+// A function of the caller's that panics, or ends its goroutine, leaves nobody in line,
+// and the pool as it was.
+func TestACallersFunctionThatDoesNotReturnLeavesTheLine(t *testing.T) {
+	for what, leave := range map[string]func(){
+		"panic":  func() { panic("the caller's") },
+		"Goexit": runtime.Goexit,
+	} {
+		t.Run(what, func(t *testing.T) {
+			p := newTestPool(t, Config{Size: 1})
+			lease, err := p.TryAcquire()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, call := range []func(){
+				func() { p.Acquire(t.Context(), OnWait(leave)) },
+				func() { p.Pause(leave) },
+			} {
+				var group sync.WaitGroup
+				group.Go(func() {
+					defer func() { recover() }()
+					call()
+				})
+				group.Wait()
+			}
+			if s := mustStatus(t, p); len(s.Waiters) != 0 {
+				t.Errorf("%d in line", len(s.Waiters))
+			}
+			if err := lease.Release(); err != nil {
+				t.Error(err)
+			}
+			if lease, err = p.TryAcquire(); err != nil {
+				t.Fatal(err)
+			}
+			lease.Release()
+		})
 	}
 }
 

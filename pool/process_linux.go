@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -88,12 +90,15 @@ func mayRun(pid int32, seen uint64) bool {
 // The inode of the initial pid namespace (PID_NS_INIT_INO, linux/nsfs.h).
 const initialPidNamespace = 0xEFFFFFFC
 
-// findElsewhere reports whether there is a process with this pid in a namespace other
-// than the caller's. It is certain of that only in the initial namespace, which shows
-// the processes of all others, with their numbers there (NSpid in
-// proc_pid_status(5)); and only where /proc shows all of it, not with hidepid.
+// findElsewhere reports whether a process that has this pid in a namespace other than the
+// caller's may run. It is certain only in the initial namespace, which shows the
+// processes of all others, with their numbers there (NSpid in proc_pid_status(5)); and
+// only where /proc shows all of it, not with hidepid, and every process can be read.
 func (who identity) findElsewhere(pid int32) (found, certain bool) {
-	if who.pidNamespace != initialPidNamespace || !procIsOurs() || nsPids("1") == nil {
+	if who.pidNamespace != initialPidNamespace || !procIsOurs() {
+		return false, false
+	}
+	if _, err := nsPids("1"); err != nil {
 		return false, false
 	}
 	entries, err := os.ReadDir("/proc")
@@ -101,15 +106,22 @@ func (who identity) findElsewhere(pid int32) (found, certain bool) {
 		return false, false
 	}
 	want := strconv.Itoa(int(pid))
+	certain = true
 	for _, entry := range entries {
-		if entry.Name()[0] < '1' || entry.Name()[0] > '9' {
+		here, err := strconv.ParseInt(entry.Name(), 10, 32)
+		if err != nil {
 			continue
 		}
-		if pids := nsPids(entry.Name()); len(pids) > 1 && string(pids[len(pids)-1]) == want {
+		pids, err := nsPids(entry.Name())
+		switch {
+		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ESRCH): // it has ended
+		case err != nil:
+			certain = false
+		case slices.Contains(pids[1:], want) && mayRun(int32(here), 0):
 			return true, true
 		}
 	}
-	return false, true
+	return false, certain
 }
 
 // isOpenIn reports whether a process has the ledger open as this descriptor: false also
@@ -124,20 +136,25 @@ func (p *Pool) isOpenIn(pid int32, fd int) bool {
 // namespace. A mount can show another's: then NSpid in proc_pid_status(5) lists this
 // process by more than one number, or by another.
 func procIsOurs() bool {
-	pids := nsPids("self")
-	return len(pids) == 1 && string(pids[0]) == strconv.Itoa(os.Getpid())
+	pids, err := nsPids("self")
+	return err == nil && len(pids) == 1 && pids[0] == strconv.Itoa(os.Getpid())
 }
 
-// nsPids lists the numbers of a process of /proc, from the namespace of that mount
-// inwards; none if it cannot be looked at.
-func nsPids(process string) [][]byte {
-	text, err := readShort("/proc/" + process + "/status")
+// nsPids lists the numbers of a process of /proc, at least one, from the namespace of
+// that mount inwards.
+func nsPids(process string) ([]string, error) {
+	path := "/proc/" + process + "/status"
+	text, err := readProc(path)
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	_, after, _ := bytes.Cut(text, []byte("\nNSpid:"))
-	line, _, _ := bytes.Cut(after, []byte("\n"))
-	return bytes.Fields(line)
+	_, after, _ := strings.Cut(string(text), "\nNSpid:")
+	line, _, _ := strings.Cut(after, "\n")
+	pids := strings.Fields(line)
+	if len(pids) == 0 {
+		return nil, errors.New("cannot read " + path)
+	}
+	return pids, nil
 }
 
 // A procStat is what poolrun needs of /proc/PID/stat, proc_pid_stat(5).
@@ -149,7 +166,7 @@ type procStat struct {
 
 // readStat reads a stat file of /proc.
 func readStat(path string) (procStat, error) {
-	text, err := readShort(path)
+	text, err := readProc(path)
 	if err != nil {
 		return procStat{}, err
 	}
@@ -163,17 +180,24 @@ func readStat(path string) (procStat, error) {
 	return procStat{fields[0][0], int32(parent), start}, errors.Join(err1, err2)
 }
 
-// readShort reads a file of less than a page. Not through package os, which would
-// set up its poller for it.
-func readShort(path string) ([]byte, error) {
+// readProc reads a file of /proc that is a single record, whatever its length (a status
+// lists all groups): there a short read is the end (fs/seq_file.c). Not through package
+// os, which would set up its poller for it.
+func readProc(path string) (text []byte, err error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(fd)
-	text := make([]byte, 4096)
-	n, err := unix.Read(fd, text)
-	return text[:max(n, 0)], err
+	for len(text) == cap(text) {
+		text = slices.Grow(text, max(4096, len(text)))
+		n, err := unix.Read(fd, text[len(text):cap(text)])
+		if err != nil {
+			return nil, err
+		}
+		text = text[:len(text)+n]
+	}
+	return text, nil
 }
 
 func statPath(pid int32) string { return "/proc/" + strconv.Itoa(int(pid)) + "/stat" }

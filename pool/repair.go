@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/poolrun/poolrun/gate"
 	"github.com/poolrun/poolrun/internal/shm"
@@ -26,8 +27,8 @@ func (f *Findings) left(format string, args ...any) {
 // Repair checks a pool and mends what is certain: a change whose author has died,
 // dead participants wherever they stand, everything in the ledger that can be
 // rebuilt, tokens that were posted and never taken. A semaphore that was removed
-// is made again from the ledger if nobody uses the pool; a ledger that was
-// removed, from the semaphore's value if no process has that mapped.
+// is made again from the ledger if no process is seen that uses the pool; a ledger that
+// was removed, from the semaphore's value if no process has that mapped.
 //
 // Tokens that are missing may be a foreign program's. They are put back if no other
 // process has the semaphore open, in whatever namespace, or by force.
@@ -52,16 +53,16 @@ func Repair(name string, force bool) (f Findings, err error) {
 		if !errors.Is(err, ErrDamaged) || p.safely(p.ledger.check) != nil {
 			return f, err
 		}
-		err = p.safely(func() error { return f.remakeGate(p) })
+		err = p.safely(func() error { return f.remakeGate(p, force) })
 		return f, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), lockWithin)
-	defer cancel()
-	if err := p.lock(ctx); err != nil {
-		return f, p.orStuck(err)
-	}
-	defer p.unlock()
 	err = p.safely(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), lockWithin)
+		defer cancel()
+		if err := p.lock(ctx); err != nil {
+			return p.orStuck(err)
+		}
+		defer p.unlock()
 		if err := p.ledger.check(); err != nil {
 			return err
 		}
@@ -73,16 +74,12 @@ func Repair(name string, force bool) (f Findings, err error) {
 // repair runs under the ledger lock.
 func (f *Findings) repair(p *Pool, force bool) error {
 	l := p.ledger
-	if op := l.intent.op.Load(); op != idle {
-		if op >= numOps || op != resize && l.intent.participant.Load()-1 >= MaxParticipants {
-			l.intent.op.Store(resize) // of which mend makes a mere rebuilding
-			parity, err := p.gate.Parity()
-			if err != nil {
-				return err
-			}
-			l.intent.parity.Store(parity)
+	op := l.intent.op.Load()
+	if op != idle && !l.intent.makesSense() {
+		l.intent.op.Store(idle)
+		if err := p.announceRebuild(); err != nil {
+			return err
 		}
-		f.mended("a change whose author had died")
 	}
 	faults := l.inspect()
 	if err := p.clearUnreadable(); err != nil {
@@ -96,9 +93,14 @@ func (f *Findings) repair(p *Pool, force bool) error {
 	if _, err := p.mend(); err != nil {
 		return err
 	}
+	if op != idle {
+		f.mended("a change whose author had died")
+	}
 	faultsLeft := l.inspect()
 	for _, fault := range faults {
-		f.mended("%s", fault)
+		if !slices.Contains(faultsLeft, fault) {
+			f.mended("%s", fault)
+		}
 	}
 	for _, fault := range faultsLeft {
 		f.left("%s", fault)
@@ -234,8 +236,8 @@ func list(pids []int) string {
 }
 
 // remakeGate makes a semaphore for a ledger that has lost its own, with the same
-// owner, group and mode.
-func (f *Findings) remakeGate(p *Pool) error {
+// owner, group and mode. A process that still has the old one open may hold a slot by it.
+func (f *Findings) remakeGate(p *Pool, force bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), lockWithin)
 	defer cancel()
 	if err := p.lock(ctx); err != nil {
@@ -252,6 +254,10 @@ func (f *Findings) remakeGate(p *Pool) error {
 			f.left("its semaphore was removed while process %d uses the pool: repair it when that has ended", l.at(r).pid.Load())
 			return err
 		}
+	}
+	if pids := usersOf(p.object.Device, l.gate.Load()); len(pids) > 0 && !force {
+		f.left("its semaphore was removed while processes %v have it open: repair it when they have ended", pids)
+		return nil
 	}
 	// Nobody is alive. So all records are free, whatever they say.
 	for i := range l.participants {

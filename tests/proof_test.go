@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/poolrun/poolrun/gate"
 	"golang.org/x/sys/unix"
 )
 
@@ -120,6 +122,41 @@ func TestAHolderInANamespaceKeepsItsSlot(t *testing.T) {
 	}
 }
 
+// From the initial pid namespace all processes can be seen, whatever their status says
+// before it says their pids.
+func TestAHolderInAPidNamespaceKeepsItsSlot(t *testing.T) {
+	unshare(t, "--pid --fork")             // or skip
+	for _, groups := range []int{0, 700} { // a status of more than a page
+		t.Run(fmt.Sprint(groups, " groups"), func(t *testing.T) {
+			name := newPool(t, 1)
+			start := binaries.poolrun + " --pool " + name + " --close sleep 1000"
+			cmd := command(t, "unshare", "--pid", "--fork", "sh", "-c", start+" & read line; kill -KILL $!; echo killed; wait; read line")
+			cmd.SysProcAttr.Credential = &syscall.Credential{}
+			for i := range groups {
+				cmd.SysProcAttr.Credential.Groups = append(cmd.SysProcAttr.Credential.Groups, uint32(1_000_000+i))
+			}
+			stdin, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			next := startLines(t, cmd)
+			waitCommand(t, name)
+			fmt.Fprintln(stdin)
+			if line := next(); line != "killed" {
+				t.Fatal(line)
+			}
+			for range 2 { // as a holder whose poolrun has just died, and as an orphan
+				if code := exitCode(t, poolrun(t, "--pool", name, "-n", "true")); code != 75 {
+					t.Errorf("a newcomer: exit code %d", code)
+				}
+			}
+			stdin.Close() // the namespace ends, and the command with it
+			cmd.Wait()
+			eventually(t, "the slot free", func() bool { return exitCode(t, poolrun(t, "--pool", name, "-n", "true")) == 0 })
+		})
+	}
+}
+
 // A pid that is another process's by now proves that the command is gone.
 func TestARecycledPidHoldsNothing(t *testing.T) {
 	name := newPool(t, 1)
@@ -226,24 +263,32 @@ func TestASpoiltSemaphoreIsMended(t *testing.T) {
 			cmd.Wait()
 		},
 	} {
-		t.Run(what, func(t *testing.T) {
-			name := newPool(t, 2)
-			cmd := mustStart(t, poolrun(t, "--pool", name, "sleep", "1000"))
-			s := waitCommand(t, name)
-			f, err := os.OpenFile("/dev/shm/sem."+name[1:], os.O_WRONLY, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := f.WriteAt([]byte{0xff, 0xff, 0xff, 0x7f}, 0); err != nil {
-				t.Fatal(err)
-			}
-			f.Close()
-			harm(t, cmd, s.Holders[0].CommandPID)
-			if out := mustRun(t, "repair", name); !contains(out, "too many were free") || !contains(out, "is sound") {
-				t.Errorf("repair: %s", out)
-			}
-			wantEmpty(t, name)
-			mustRun(t, "--pool", name, "-n", "-k", "2", "true")
-		})
+		for _, value := range []uint32{gate.MaxValue, 1<<32 - 1} {
+			t.Run(fmt.Sprintf("%s, %#x", what, value), func(t *testing.T) {
+				name := newPool(t, 2)
+				cmd := poolrun(t, "--pool", name, "sleep", "1000")
+				var said strings.Builder
+				cmd.Stderr = &said
+				mustStart(t, cmd)
+				s := waitCommand(t, name)
+				f, err := os.OpenFile("/dev/shm/sem."+name[1:], os.O_WRONLY, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := f.WriteAt(binary.LittleEndian.AppendUint32(nil, value), 0); err != nil {
+					t.Fatal(err)
+				}
+				f.Close()
+				harm(t, cmd, s.Holders[0].CommandPID)
+				if out := mustRun(t, "repair", name); !contains(out, "too many were free") || !contains(out, "is sound") {
+					t.Errorf("repair: %s", out)
+				}
+				if said.Len() > 0 {
+					t.Errorf("the holder: %s", said.String())
+				}
+				wantEmpty(t, name)
+				mustRun(t, "--pool", name, "-n", "-k", "2", "true")
+			})
+		}
 	}
 }

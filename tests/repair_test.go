@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 const (
 	inUseAt    = 48
 	firstAt    = 56
+	intentAt   = 232
 	holdersAt  = 4096
 	recordsAt  = 4096 + 4*4096 + 128*4096
 	recordSize = 256
@@ -139,6 +141,27 @@ func TestRepairMakesARemovedSemaphoreAgain(t *testing.T) {
 	release()
 	wantRepaired(t, name, "mended: its semaphore was removed")
 	wantUsable(t, name)
+
+	// ... but not while a program lives that may hold a slot by the old one.
+	holder := mustStart(t, sem(t, "hold", name, "sleep", "1000"))
+	waitStatus(t, name, "one taken", func(s status) bool { return s.Available == 1 })
+	os.Remove(semaphoreOf(name))
+	wantSaid(t, poolrun(t, "repair", name), 2, "left: its semaphore was removed while processes ")
+	syscall.Kill(-holder.Process.Pid, syscall.SIGKILL)
+	holder.Wait()
+	wantRepaired(t, name, "mended: its semaphore was removed")
+	wantUsable(t, name)
+}
+
+// An intent that nobody can have written hides whether a change was going on.
+func TestRepairClearsAnIntentThatMakesNoSense(t *testing.T) {
+	for _, intent := range [][2]uint32{{99, 1}, {1, 0}, {1, 9000}, {6, 9000}} {
+		name := newPool(t, 1)
+		mustPatch(t, ledgerOf(name), intentAt, binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, intent[0]), intent[1])...)
+		wantSaid(t, poolrun(t, "--pool", name, "-n", "true"), 2, "is damaged")
+		wantRepaired(t, name, "mended: a change whose author had died")
+		wantUsable(t, name)
+	}
 }
 
 func TestRepairMakesARemovedLedgerAgain(t *testing.T) {
