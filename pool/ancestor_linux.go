@@ -56,7 +56,7 @@ func (p *Pool) inheritedGuard() ref {
 	}
 }
 
-// commandAmongAncestors returns the holder whose command is an ancestor of this process,
+// commandAmongAncestors returns the holder whose command is this process or an ancestor,
 // 0 for nobody. A command starts after its lease was acquired, and each ancestor before
 // its child; so nobody is looked at who started before all leases.
 func (p *Pool) commandAmongAncestors() ref {
@@ -75,13 +75,17 @@ func (p *Pool) commandAmongAncestors() ref {
 	}
 	const tick = 1e9 / 100 // see ticks
 	earliest := uint64(max(oldest+p.self.bootOffset-tick, 0)) / tick
+	isCommand := func(pid int32) bool { return commands[pid] != 0 && p.commandRuns(commands[pid]) && procIsOurs() }
+	if self := int32(unix.Getpid()); isCommand(self) { // it was exec'd by the command
+		return commands[self]
+	}
 	for pid := int32(unix.Getppid()); pid > 0; {
 		stat, err := readStat(statPath(pid))
 		if err != nil || stat.start < earliest {
 			return 0
 		}
-		if r := commands[pid]; r != 0 && p.commandRuns(r) && procIsOurs() {
-			return r
+		if isCommand(pid) {
+			return commands[pid]
 		}
 		pid = stat.parent
 	}

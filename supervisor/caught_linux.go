@@ -16,7 +16,7 @@ import (
 // The handler, in handler_linux_*.s, does what is safe in a handler and no more
 // (signal-safety(7)): it writes the signal's siginfo into a pipe. So the pipe is the
 // queue: every signal that was delivered is in it once, in order, those of real time
-// as often as they came. Where it is full (nobody has read 500 signals), signals are
+// as often as they came. Where it is full (nobody has read 8,000 signals), signals are
 // lost, as they are in the kernel (RLIMIT_SIGPENDING). execve(2) takes the handler
 // away from the command.
 //
@@ -68,6 +68,7 @@ func catchAll() error {
 		return fmt.Errorf("cannot catch signals: %w", err)
 	}
 	pipeOut, pipeIn = int32(fds[0]), int32(fds[1])
+	unix.FcntlInt(uintptr(pipeIn), unix.F_SETPIPE_SZ, 1<<20) // may be refused: pipe(7)
 	var before sigaction
 	setAction(syscall.SIGSEGV, nil, &before)
 	runtimeHandler = before.handler
@@ -123,9 +124,11 @@ func sleep(until time.Time) {
 }
 
 // wake ends a sleep, with a signal 0.
-func wake() {
-	var nobody siginfo
-	unix.RawSyscall(unix.SYS_WRITE, uintptr(pipeIn), uintptr(unsafe.Pointer(&nobody)), unsafe.Sizeof(nobody))
+func wake() { new(siginfo).giveBack() }
+
+// giveBack makes the signal one that was caught and that nobody has looked at.
+func (i *siginfo) giveBack() {
+	unix.RawSyscall(unix.SYS_WRITE, uintptr(pipeIn), uintptr(unsafe.Pointer(i)), unsafe.Sizeof(*i))
 }
 
 // send sends a signal to a process, or to a group where pid is negative: like the one

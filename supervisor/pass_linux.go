@@ -7,6 +7,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// passAll passes all caught signals on, and reports whether a SIGCONT was among them.
+func (r *running) passAll(young bool) (continues bool) {
+	var buffer [4]siginfo
+	for signals := caught(&buffer); len(signals) > 0; signals = caught(&buffer) {
+		for _, i := range signals {
+			r.pass(i, young)
+			continues = continues || syscall.Signal(i.signal) == syscall.SIGCONT
+		}
+	}
+	return continues
+}
+
 // pass passes a caught signal on to the command, unless the command has got it as
 // well, or it is none of the command's business. Where the command may have been too
 // young to get it, it is passed on in any case.

@@ -51,18 +51,14 @@ func (s *Signals) Run(c Command) (Status, error) {
 	r := running{pid: pid, refused: c.Refused}
 	// A signal that came in this moment may have found no command, so the terminal's too
 	// are passed on. A command that did get it, and is so young, does not mind another.
-	young := true
+	r.passAll(true)
 	watch := time.Now() // when Watch is due
 	if c.Watch == nil {
 		watch = time.Time{}
 	}
-	var buffer [4]siginfo
 	for {
 		// Nobody else waits for the command, so its pid is safe to signal until then.
-		for _, i := range caught(&buffer) {
-			r.pass(i, young)
-		}
-		young = false
+		r.passAll(false)
 		if !watch.IsZero() && time.Until(watch) <= 0 {
 			watch = after(c.Watch(pid))
 		}

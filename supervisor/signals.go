@@ -210,9 +210,14 @@ func (l *listener) take(i siginfo) {
 		go l.pause(func() {
 			l.signals.mutex.Lock()
 			defer l.signals.mutex.Unlock()
-			// A SIGCONT that came in the meantime has undone the stop, as in the kernel
-			// (prepare_signal in kernel/signal.c).
-			if !l.stopped && l.goesOn == before {
+			switch {
+			case l.goesOn != before:
+				// A SIGCONT that came in the meantime has undone the stop, as in the kernel
+				// (prepare_signal in kernel/signal.c).
+			case l.stopped: // the wait is over: it is the command's, which has not got it
+				i.code = sentByKill
+				i.giveBack()
+			default:
 				Stop(n)
 			}
 		})

@@ -114,10 +114,15 @@ func become(s *spawned) {
 	s.scheduler.set()
 	restoreLimits()
 	// No caught signal may find its handler, in this memory, when the mask is as it was.
+	// Those that would stop the child are the exception: before it execs, that would leave
+	// this process in vfork(2), where it notices nothing. The handler notes them in the pipe,
+	// from which they are passed on to the command; and execve(2) takes the handler away.
 	for n := syscall.Signal(1); n <= lastSignal; n++ {
 		var action sigaction
 		if e.ignored>>(n-1)&1 != 0 {
 			action.handler = sigIgnore
+		} else if stops>>(n-1)&1 != 0 {
+			continue
 		}
 		sys(unix.SYS_RT_SIGACTION, uintptr(n), pointer(&action), 0, 8)
 	}

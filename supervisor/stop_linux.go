@@ -44,7 +44,7 @@ func (r *running) stopLike(n syscall.Signal) {
 		// A SIGCONT that has come since the command has stopped is meant for both. One that
 		// comes after this question takes the stop back by itself; only between the two it is
 		// lost, for a stop signal discards it (prepare_signal in kernel/signal.c).
-		raiseUnless(n, func() bool { return r.passContinue() || pending().has(syscall.SIGCONT) })
+		raiseUnless(n, func() bool { return r.passAll(false) || pending().has(syscall.SIGCONT) })
 	}
 	if r.watcher > 0 {
 		unix.Kill(r.watcher, unix.SIGKILL)
@@ -57,19 +57,7 @@ func (r *running) stopLike(n syscall.Signal) {
 	}
 	// Then it gets the SIGCONT that ended this stop: before the next stop is looked at,
 	// which that SIGCONT is not about.
-	r.passContinue()
-}
-
-// passContinue passes caught signals on, and reports whether a SIGCONT was among them.
-func (r *running) passContinue() (found bool) {
-	var buffer [4]siginfo
-	for signals := caught(&buffer); len(signals) > 0; signals = caught(&buffer) {
-		for _, i := range signals {
-			r.pass(i, false)
-			found = found || syscall.Signal(i.signal) == syscall.SIGCONT
-		}
-	}
-	return found
+	r.passAll(false)
 }
 
 // openTerminal opens the controlling terminal: -1 where there is none.
@@ -136,9 +124,13 @@ func watch(*spawned) {
 	}
 }
 
-// isStopped is bare Go: it reports whether the command is stopped.
+// isStopped is bare Go: it reports whether the command is stopped, or cannot be looked at
+// (another user's, with hidepid of proc(5)).
 func isStopped() bool {
 	fd := sys(unix.SYS_OPENAT, ^uintptr(99), pointer(&watched.path), unix.O_RDONLY, 0) // AT_FDCWD
+	if fd < 0 {
+		return true
+	}
 	var stat [512]byte
 	n := sys(unix.SYS_READ, uintptr(fd), pointer(&stat), uintptr(len(stat)), 0)
 	sys(unix.SYS_CLOSE, uintptr(fd), 0, 0, 0)

@@ -152,7 +152,11 @@ func TestCtrlZStopsBothAndFgContinuesBoth(t *testing.T) {
 			t.Error("a stopped command lost its slot")
 		}
 		term.typed("fg\n")
-		eventually(t, "both going on", func() bool { return !isInState(pid, 'T') && !isInState(child, 'T') })
+		// Poolrun passes the SIGCONT on, which it must not do after the next Ctrl-Z.
+		eventually(t, "both going on", func() bool {
+			waits := readFile(t, fmt.Sprintf("/proc/%d/wchan", pid))
+			return isInState(pid, 'S') && !isInState(child, 'T') && (waits == "0" || strings.Contains(waits, "poll"))
+		})
 	}
 	term.wait("continued\r")
 	syscall.Kill(pid, syscall.SIGTERM)
@@ -195,7 +199,7 @@ func TestCtrlZWhileWaitingKeepsThePlace(t *testing.T) {
 		eventually(t, "it goes on", func() bool { return !isInState(pid, 'T') })
 	}
 	release()
-	term.wait("served\r")
+	term.wait("\nserved\r") // and not the echo of what was typed
 	waitStatus(t, name, "nobody", func(s status) bool { return s.InUse == 0 })
 	wantEmpty(t, name)
 }
@@ -286,6 +290,25 @@ func TestAStoppedPoolrunFollowsItsCommand(t *testing.T) {
 	syscall.Kill(child, syscall.SIGKILL)
 	waitStatus(t, name, "the slot free", func(s status) bool { return s.InUse == 0 })
 	wantEmpty(t, name)
+}
+
+// Ctrl-Z stops both also in the moment in which the command's process exists and is not
+// the command yet.
+func TestCtrlZStopsBothAtTheirStart(t *testing.T) {
+	name := newPool(t, 1)
+	for i := range 300 {
+		cmd := mustStart(t, poolrun(t, "--pool", name, "sleep", "1000"))
+		pid := cmd.Process.Pid
+		for limit := time.Now().Add(30 * time.Second); childOf(pid) == 0 && time.Now().Before(limit); {
+		}
+		for end := time.Now().Add(time.Duration(i) * time.Microsecond); time.Now().Before(end); {
+		}
+		syscall.Kill(-pid, syscall.SIGTSTP)
+		eventually(t, fmt.Sprint("poolrun stopped, round ", i), func() bool { return isInState(pid, 'T') })
+		syscall.Kill(-pid, syscall.SIGKILL)
+		cmd.Wait()
+	}
+	wantUsable(t, name)
 }
 
 // A SIGCONT sent to poolrun while that is about to follow its command into a stop is not
