@@ -25,7 +25,7 @@ var (
 	fatalLine  line
 	fatalSaid  bool
 	fatalTexts = [...]struct{ report, text string }{
-		{"failed to create new OS thread", "cannot start a thread: too many processes (ulimit -u), or no memory"},
+		{"failed to create new OS thread", "cannot start a thread: too many processes (ulimit -u), no memory, or a scheduling policy or pid namespace that forbids it"},
 		{"out of memory", "out of memory"},
 		{"cannot allocate memory", "out of memory"},
 	}

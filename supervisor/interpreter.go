@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"runtime"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -62,22 +64,31 @@ func interpreterOf(path string) (interpreter string, isScript bool) {
 	head := buffer[:n]
 	switch {
 	case bytes.HasPrefix(head, []byte("#!")):
-		return ofScript(head[:min(n, 256)]), true // BINPRM_BUF_SIZE
+		return ofScript(head[:min(n, scriptHead)]), true
 	case bytes.HasPrefix(head, []byte("\x7fELF")):
 		return ofProgram(fd, head), false
 	}
 	return "", false
 }
 
-// ofScript reads the line after #! as fs/binfmt_script.c does.
+// ofScript reads the line after #! as fs/binfmt_script.c does. A name that has no end
+// within the buffer makes the file none of its scripts, but one of /bin/sh.
 func ofScript(head []byte) string {
-	line, _, _ := bytes.Cut(head[2:], []byte("\n"))
+	line, _, ends := bytes.Cut(head[2:], []byte("\n"))
 	line = bytes.TrimLeft(line, " \t")
 	if end := bytes.IndexAny(line, " \t\x00"); end >= 0 {
 		line = line[:end]
+	} else if !ends && len(head) == scriptHead {
+		return ""
 	}
 	return string(line)
 }
+
+const scriptHead = 256 // BINPRM_BUF_SIZE
+
+// machines are those whose programs this one's can run, by e_machine of elf(5). Any other
+// is for an emulator, with files of its own (binfmt_misc).
+var machines = map[string][]uint16{"amd64": {62, 3}, "arm64": {183, 40}}[runtime.GOARCH]
 
 // ofProgram reads the interpreter's name of an ELF file, elf(5).
 func ofProgram(fd int, head []byte) string {
@@ -85,6 +96,9 @@ func ofProgram(fd int, head []byte) string {
 	order := binary.LittleEndian
 	wide := len(head) >= 64 && head[4] == 2 // ELFCLASS64
 	if len(head) < 52 || head[5] != 1 {     // ELFDATA2LSB
+		return ""
+	}
+	if !slices.Contains(machines, order.Uint16(head[18:])) {
 		return ""
 	}
 	var at, size, count uint64 // of the program headers

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"errors"
 	"os"
 	"strings"
 
@@ -16,15 +17,9 @@ import (
 // execve(2) would fail: an errno, or a BadInterpreter.
 func Look(name string) (path string, err error) {
 	if strings.Contains(name, "/") {
-		err = executable(name)
-	} else {
-		path, err = search(name)
-		name = path
+		return name, runnable(name)
 	}
-	if err == nil {
-		err = checkInterpreters(name)
-	}
-	return name, err
+	return search(name)
 }
 
 func search(name string) (path string, err error) {
@@ -38,7 +33,7 @@ func search(name string) (path string, err error) {
 	if !ok {
 		dirs = "/bin:/usr/bin" // confstr(3), _CS_PATH
 	}
-	result := unix.ENOENT
+	result := error(unix.ENOENT)
 	for dir := range strings.SplitSeq(dirs, ":") {
 		path := name
 		if dir != "" {
@@ -47,17 +42,31 @@ func search(name string) (path string, err error) {
 		if len(path) >= unix.PathMax {
 			continue
 		}
-		switch err := executable(path); err {
-		case nil:
+		err := runnable(path)
+		errno, _ := errors.AsType[unix.Errno](err)
+		switch {
+		case err == nil:
 			return path, nil
-		case unix.EACCES:
-			result = unix.EACCES
-		case unix.ENOENT, unix.ENOTDIR, unix.ESTALE, unix.ENODEV, unix.ETIMEDOUT:
+		case err != errno: // a BadInterpreter
+			result = err
+		case errno == unix.EACCES && result == unix.ENOENT:
+			result = err
+		}
+		switch errno {
+		case unix.EACCES, unix.ENOENT, unix.ENOTDIR, unix.ESTALE, unix.ENODEV, unix.ETIMEDOUT:
 		default:
 			return "", err
 		}
 	}
 	return "", result
+}
+
+// runnable returns the error of execve(2), as far as it can be known before.
+func runnable(path string) error {
+	if err := executable(path); err != nil {
+		return err
+	}
+	return checkInterpreters(path)
 }
 
 const nameMax = 255 // NAME_MAX, limits.h

@@ -199,6 +199,7 @@ func TestANestedCallIsKnownWithoutItsEnvironment(t *testing.T) {
 		"the guard":                {"sh", "-c", "true; " + inner("POOL")},
 		"the ancestors":            {"--close", "sh", "-c", "true; " + inner("POOL")},
 		"a command that closes it": {"sh", "-c", "closing " + inner("POOL")},
+		"the process itself":       {"--close", "sh", "-c", "exec " + inner("POOL")},
 	} {
 		t.Run(what, func(t *testing.T) {
 			name := newPool(t, 2)

@@ -86,3 +86,18 @@ func TestAReaderIsNotShownTheDead(t *testing.T) {
 		return wasKilled(cmd)
 	})
 }
+
+// Whatever a message quotes, it is one line, and changes nothing on a terminal.
+func TestMessagesHoldNoControlCharacters(t *testing.T) {
+	for _, args := range [][]string{
+		{"--pool", "a\nb\x1b[31m", "true"}, {"--a\nb\x1b[31m", "true"}, {"status", "a\nb\x1b[31m"}, {"resize", "/x", "a\nb\x1b[31m"},
+		{"a\nb\x1b[31m"},
+	} {
+		out, _ := poolrun(t, args...).CombinedOutput()
+		for line := range strings.Lines(string(out)) {
+			if !strings.HasPrefix(line, "poolrun: ") && !strings.HasPrefix(line, "hint: ") || strings.ContainsRune(line, 0x1b) {
+				t.Errorf("%q: %q", args, out)
+			}
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -97,6 +98,37 @@ func TestAMissingInterpreterIsToldBeforeTheWait(t *testing.T) {
 		wantSaid(t, poolrun(t, "--pool", name, "--", program), 126, "/xx-linux")
 	}
 	release()
+	wantEmpty(t, name)
+}
+
+// What the kernel would answer decides, not what stands in the file.
+func TestInterpretersAreTheKernelsMatter(t *testing.T) {
+	name := newPool(t, 1)
+	dir := t.TempDir()
+	write := func(path, text string) string {
+		path = filepath.Join(dir, path)
+		check(os.MkdirAll(filepath.Dir(path), 0o755))
+		check(os.WriteFile(path, []byte(text), 0o755))
+		return path
+	}
+	write("a/tool", "#!/no/such/interpreter\n")
+	write("b/tool", "#!/bin/sh\necho b ran\n")
+	cmd := poolrun(t, "--pool", name, "tool")
+	cmd.Env = append(cmd.Env, "PATH="+dir+"/a:"+dir+"/b:"+os.Getenv("PATH"))
+	wantSaid(t, cmd, 0, "b ran")
+
+	long := write("long", "#!/"+strings.Repeat("a", 300)+"\necho it ran\n")
+	wantSaid(t, poolrun(t, "--pool", name, long), 0, "it ran")
+
+	// A program of another machine (here: s390), which may have an emulator.
+	program, err := os.ReadFile("/bin/sh")
+	check(err)
+	program[18], program[19] = 22, 0
+	program = bytes.ReplaceAll(program, []byte("/ld-linux"), []byte("/no-linux"))
+	foreign := write("foreign", string(program))
+	if out, _ := poolrun(t, "--pool", name, foreign).CombinedOutput(); contains(string(out), "interpreter") {
+		t.Errorf("%s", out)
+	}
 	wantEmpty(t, name)
 }
 

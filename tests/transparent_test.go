@@ -272,6 +272,24 @@ func TestAStderrThatNobodyReadsKeepsNoSlot(t *testing.T) {
 	}
 }
 
+// Nor between a deadly signal and the end of the wait.
+func TestASignalEndsTheWaitWhoeverReadsStderr(t *testing.T) {
+	name := newPool(t, 1)
+	release := holdSlot(t, name)
+	cmd := poolrun(t, "--pool", name, "--size", "2", "--verbose", "true")
+	_, cmd.Stderr = fullPipe(t)
+	mustStart(t, cmd)
+	waitStatus(t, name, "one in line", func(s status) bool { return s.Waiting == 1 })
+	cmd.Process.Signal(syscall.SIGTERM)
+	eventually(t, "its end", func() bool { return isInState(cmd.Process.Pid, 'Z') })
+	cmd.Wait()
+	if code := shellCode(cmd); code != 128+15 {
+		t.Errorf("exit code %d", code)
+	}
+	release()
+	wantEmpty(t, name)
+}
+
 // fullPipe returns a pipe to which no more can be written.
 func fullPipe(t testing.TB) (read, write *os.File) {
 	t.Helper()

@@ -10,12 +10,13 @@ import (
 
 // say writes one message to standard error, in one piece, so that those of
 // several processes do not mix. It does not go through package os: a write there
-// to a closed pipe would end the process, and with it the supervision.
+// to a closed pipe would end the process, and with it the supervision. What a message
+// quotes can hold any byte: none of it reaches a terminal as a control character.
 func say(format string, args ...any) {
-	messages.write("poolrun: " + fmt.Sprintf(format, args...) + "\n")
+	messages.write("poolrun: " + printable(fmt.Sprintf(format, args...)) + "\n")
 }
 
-func sayHint(text string) { messages.write("hint: " + text + "\n") }
+func sayHint(text string) { messages.write("hint: " + printable(text) + "\n") }
 
 // A write to a full pipe, or to a terminal in ^S, can block for ever, and nothing that
 // can block may stand between the end of a command and the release of its slot. So from

@@ -27,7 +27,7 @@ type runCommand struct {
 	Command []string `arg:"" passthrough:"partial" help:"What to run, with its arguments."`
 }
 
-func (c *runCommand) Run() error {
+func (c *runCommand) Run() (err error) {
 	if c.Command[0] == "--" { // kong keeps it
 		c.Command = c.Command[1:]
 	}
@@ -41,7 +41,12 @@ func (c *runCommand) Run() error {
 	}
 	signals.Keep()
 	messages.hold()
-	defer messages.flush(signals.Default)
+	defer func() {
+		// A signal ends poolrun at once, whoever reads its messages or does not.
+		if !errors.As(err, new(supervisor.Interrupted)) {
+			messages.flush(signals.Default)
+		}
+	}()
 	path, err := supervisor.Look(c.Command[0])
 	if err != nil {
 		return commandError{c.Command[0], err}
