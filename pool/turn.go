@@ -22,7 +22,8 @@ type turn struct {
 	came   int64 // see now
 	first  int64 // since when it is first in line, 0 if it is not
 	watch  *watch
-	called int64 // when it called the roll of those before it, 0 if it did not
+	called int64          // when it called the roll of those before it, 0 if it did not
+	roll   map[ref]uint64 // whom it called then, with their tickets
 	bed    bed
 }
 
@@ -31,8 +32,8 @@ const (
 	lookAnyway = 10 * time.Second
 	// How long a cancelled waiter tries to get the ledger lock to leave in form.
 	leaveWithin = 100 * time.Millisecond
-	// How long one that is alive may take to answer a roll call, and how many are called
-	// at once.
+	// How long one that is alive may take to answer a roll call, and how many processes are
+	// called at once.
 	answerWithin = 300 * time.Millisecond
 	maxCalled    = 64
 )
@@ -168,40 +169,45 @@ const longSleep = 1000 * time.Hour
 //
 // A process of which every thread is stopped does not move. Of any other, which may
 // only be slow, one cannot be sure from outside. So the roll of those before this one
-// is called: who has not looked in answerWithin, and is not about to, does not move.
+// is called, of maxCalled processes at a time: who was called and has not looked in
+// answerWithin, and is not about to, does not move. If one answers, it will attend to the
+// gate; if none does, the next are called.
 func (t *turn) stepIn(now int64, v *view) {
 	p, l := t.p, t.p.ledger
 	if !isOld(now, l.attended.Load()) {
 		t.called = 0
 		return
 	}
+	v.limit = answerWithin
+	if t.called != 0 && ago(now, t.called) < answerWithin {
+		return
+	}
 	first := p.first()
-	answers := t.called != 0 && ago(now, t.called) >= answerWithin
-	called := 0
+	roll, processes := map[ref]uint64{}, map[ref]bool{}
+	answered := false
 	for r := range l.line {
-		if r == t.r || called == maxCalled {
+		if r == t.r || answered {
 			break
 		}
 		rec := l.at(r)
+		ticket, bell := rec.ticket.Load(), rec.bell.Load()
+		wasCalled := t.called != 0 && t.roll[r] == ticket
 		switch {
 		case rec.aside.Load() != 0:
-		case p.isStopped(r), answers && rec.seen.Load() < t.called && !p.isRunnable(r):
+		case p.isStopped(r), wasCalled && rec.seen.Load() < t.called && !p.isRunnable(r):
 			rec.aside.Store(1)
 			p.poke(r) // for the moment in which it moves again
-		case answers:
-			called = maxCalled // this one answers, it will attend to the gate
-		default:
+		case wasCalled:
+			answered = true
+		case processes[bell] || len(processes) < maxCalled:
+			processes[bell] = true
+			roll[r] = ticket
 			p.poke(r)
-			called++
 		}
 	}
-	switch {
-	case answers:
+	if t.called, t.roll = now, roll; answered {
 		t.called = 0
-	case t.called == 0:
-		t.called = now
 	}
-	v.limit = answerWithin
 	p.turn(first)
 }
 

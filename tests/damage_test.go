@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -231,6 +232,28 @@ func TestForcedDestroyDoesNotNeedTheLock(t *testing.T) {
 	}
 	ledger.Close()
 	release()
+}
+
+// A shortage of the system's is no reason to remove a pool without a word to its waiters.
+func TestForcedDestroyTellsTheWaitersOrDoesNothing(t *testing.T) {
+	for used := 3; used < 19; used++ {
+		name := newPool(t, 1)
+		release := holdSlot(t, name)
+		waiter := mustStart(t, poolrun(t, "--pool", name, "true"))
+		waitStatus(t, name, "one in line", func(s status) bool { return s.Waiting == 1 })
+		script := fmt.Sprintf("ulimit -n 20; for i in $(seq 3 %d); do eval \"exec $i</dev/null\"; done; exec %s destroy %s --force",
+			used, binaries.poolrun, name)
+		destroy := command(t, "bash", "-c", script)
+		if out, err := destroy.CombinedOutput(); err != nil {
+			t.Logf("%d used: %s", used, out)
+			mustRun(t, "destroy", name, "--force")
+		}
+		eventually(t, "the end of the wait", func() bool { return isInState(waiter.Process.Pid, 'Z') })
+		if waiter.Wait(); shellCode(waiter) != 2 {
+			t.Errorf("%d used: the waiter ended with %d", used, shellCode(waiter))
+		}
+		release()
+	}
 }
 
 // If the kernel does not let the names go after all, nothing has happened to the pool.

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -132,6 +133,33 @@ func TestAFreeSlotIsTakenBehindACrowdOfOneProcess(t *testing.T) {
 			wantEmpty(t, name)
 		})
 	}
+}
+
+// Whoever steps in passes none that lives, however many stopped ones stand before both.
+func TestTheOrderIsKeptBehindManyStopped(t *testing.T) {
+	name := newPool(t, 1)
+	release := holdSlot(t, name)
+	stopped := queue(t, name, 80, func(cmd *exec.Cmd) *exec.Cmd { return inside(t, cmd) })
+	file := filepath.Join(t.TempDir(), "order")
+	var living []*exec.Cmd
+	want := ""
+	for i := range 60 {
+		want += fmt.Sprintln(i)
+		living = append(living, mustStart(t, poolrun(t, "--pool", name, "sh", "-c", fmt.Sprintf("echo %d >>%s", i, file))))
+		waitStatus(t, name, "one more in line", func(s status) bool { return s.Waiting == len(stopped)+i+1 })
+	}
+	for _, cmd := range stopped {
+		cmd.Process.Signal(syscall.SIGSTOP)
+	}
+	release()
+	for _, cmd := range living {
+		wantPrompt(t, cmd, time.Now())
+	}
+	if got := readFile(t, file); got != want {
+		t.Errorf("served in the order %q", strings.Fields(got))
+	}
+	end(t, stopped)
+	wantEmpty(t, name)
 }
 
 // The dead in the middle of the line are not shown as waiting.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/poolrun/poolrun/pool"
@@ -21,7 +22,7 @@ func (c *destroyCommand) Run() error {
 		return UsageError{errors.New("--timeout goes with --drain")}
 	}
 	p, err := pool.OpenToManage(string(c.Name))
-	if c.Force && (errors.Is(err, pool.ErrDamaged) || errors.Is(err, pool.ErrRefused)) {
+	if c.Force && (errors.Is(err, pool.ErrDamaged) || errors.Is(err, pool.ErrRefused)) && !isShortage(err) {
 		return pool.Remove(string(c.Name))
 	}
 	if err != nil {
@@ -36,6 +37,20 @@ func (c *destroyCommand) Run() error {
 	default:
 		return p.Destroy()
 	}
+}
+
+// isShortage reports whether an error says nothing of the pool: the system lacks something
+// at this moment. Then a sound pool's waiters could not be told.
+func isShortage(err error) bool {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return false
+	}
+	switch errno {
+	case syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOLCK, syscall.EAGAIN:
+		return true
+	}
+	return false
 }
 
 func (c *destroyCommand) drain(p *pool.Pool) error {
