@@ -24,6 +24,8 @@ func unguarded(t *testing.T, name string, args ...string) (pid int) {
 	t.Helper()
 	cmd := mustStart(t, poolrun(t, append([]string{"--pool", name}, args...)...))
 	s := waitCommand(t, name)
+	// Only when it waits for the command has it noted when that was running.
+	eventually(t, "poolrun asleep", func() bool { return isInState(cmd.Process.Pid, 'S') })
 	pid = s.Holders[0].CommandPID
 	t.Cleanup(func() { syscall.Kill(pid, syscall.SIGKILL) })
 	end(t, []*exec.Cmd{cmd})
