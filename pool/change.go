@@ -178,7 +178,8 @@ func (l *ledger) counterValue(c counter) uint64 {
 // makesSense reports whether perform can have written the intent.
 func (in *intent) makesSense() bool {
 	op, whose := in.op.Load(), in.participant.Load()
-	return op < numOps && whose <= MaxParticipants && (whose != 0 || op == resize)
+	return op < numOps && whose <= MaxParticipants && (whose != 0 || op == resize) &&
+		in.size.Load() <= MaxSlots && in.debt.Load() <= MaxSlots
 }
 
 // mend completes or undoes the change whose author died in it, if there is one, and
@@ -192,7 +193,8 @@ func (p *Pool) mend() (whose ref, err error) {
 	}
 	whose = in.participant.Load()
 	if !in.makesSense() {
-		return 0, damaged("the ledger has an intent of kind %d for participant %d", op, whose)
+		return 0, damaged("the ledger has an intent of kind %d for participant %d, to %d slots and a debt of %d",
+			op, whose, in.size.Load(), in.debt.Load())
 	}
 	parity, err := p.gate.Parity()
 	if err != nil {

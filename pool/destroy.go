@@ -13,7 +13,7 @@ import (
 )
 
 // Destroy removes a pool that nobody uses: ErrInUse, with nothing changed, where
-// somebody holds a slot or waits for one; ErrRefused where the caller is neither
+// somebody holds a slot or waits for one, a foreign program included; ErrRefused where the caller is neither
 // the pool's owner nor root.
 func (p *Pool) Destroy() error {
 	return p.use(func() error {
@@ -24,7 +24,9 @@ func (p *Pool) Destroy() error {
 			if err := p.reapAll(); err != nil {
 				return err
 			}
-			if !p.empty() {
+			if used, err := p.isUsed(); err != nil {
+				return err
+			} else if used {
 				return p.fail(ErrInUse, nil)
 			}
 			return p.end()
@@ -112,7 +114,11 @@ func (p *Pool) drain(ctx context.Context) error {
 					return err
 				}
 				word = p.ledger.at(r).word.Load()
-				if ended = p.empty(); ended {
+				used, err := p.isUsed()
+				if err != nil {
+					return err
+				}
+				if ended = !used; ended {
 					return p.end()
 				}
 				return why(ctx)

@@ -19,7 +19,7 @@ func (l *ledger) inspect() (faults []string) {
 	var count [draining + 1]int
 	var tickets uint64
 	drainer := ref(0)
-	inUse := 0
+	inUse, sleepers := 0, 0
 	for r := ref(1); r <= used; r++ {
 		rec := l.at(r)
 		s, weight := rec.state.Load(), int(rec.weight.Load())
@@ -28,6 +28,11 @@ func (l *ledger) inspect() (faults []string) {
 			continue
 		}
 		count[s]++
+		if bell := rec.bell.Load(); bell == 0 || bell > MaxParticipants {
+			fault("record %d has bell %d", r, bell)
+		} else if s == waiting && bell == r {
+			sleepers++
+		}
 		if s == free {
 			continue
 		}
@@ -62,6 +67,9 @@ func (l *ledger) inspect() (faults []string) {
 	}
 	if n := l.countLine(used); n != count[waiting] || n != int(l.waiting.Load()) {
 		fault("the line is broken: it leads to %d of %d who wait", max(n, 0), count[waiting])
+	}
+	if n := l.sleepers.Load(); int(n) != sleepers {
+		fault("%d processes are said to sleep in line, %d do", n, sleepers)
 	}
 	if n := l.countFree(used); n != count[free] {
 		fault("the list of free records is broken: it leads to %d of %d", max(n, 0), count[free])

@@ -129,6 +129,8 @@ func (p *Pool) announceRebuild() error {
 	}
 	l.intent.participant.Store(0)
 	l.intent.parity.Store(parity)
+	l.intent.size.Store(l.size.Load())
+	l.intent.debt.Store(l.debt.Load())
 	l.intent.op.Store(resize)
 	return nil
 }
@@ -152,6 +154,9 @@ func (p *Pool) clearUnreadable() error {
 			if !locked {
 				rec.state.Store(free)
 			}
+		}
+		if bell := rec.bell.Load(); bell == 0 || bell > MaxParticipants {
+			rec.bell.Store(r) // its process hears it if it has one sleeper, or finds out at its next look
 		}
 		if rec.state.Load() != free {
 			tickets = max(tickets, rec.ticket.Load())
@@ -198,22 +203,16 @@ func (f *Findings) reap(p *Pool, force bool) error {
 
 // balance compares the semaphore's value with what the ledger says it has to be.
 func (f *Findings) balance(p *Pool, force bool) error {
-	l := p.ledger
-	size, debt := int(l.size.Load()), int(l.debt.Load())
-	value, err := p.gate.Value()
-	if err != nil {
+	missing, err := p.missing()
+	if missing == 0 || err != nil {
 		return err
 	}
-	missing := size + debt - int(l.inUse.Load()) - value
-	if missing == 0 {
-		return nil
-	}
-	// The kernel knows whether anybody else has the semaphore open, in whatever
-	// namespace. /proc may not show everybody; it only helps to say who it may be.
-	if missing > 0 && !force && !p.gate.IsOnlyUser() {
+	// /proc may not show everybody; it only helps to say who it may be.
+	if !force && p.isTaken(missing) {
 		f.left("%d slots are missing: a program that has the semaphore open may hold them%s", missing, list(p.foreignUsers()))
 		return nil
 	}
+	size, debt := int(p.ledger.size.Load()), int(p.ledger.debt.Load())
 	if err := p.perform(resize, 0, nothing, tokens{gate: missing, size: size, debt: debt}); err != nil {
 		return err
 	}

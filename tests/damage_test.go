@@ -306,6 +306,35 @@ func TestDrainServesThoseInLineAndAdmitsNobodyNew(t *testing.T) {
 	wantRefused(t, "no pool", "status", name)
 }
 
+// A slot that a C program holds is in use, though no ledger says so. One that it took and
+// never returned is not.
+func TestAPoolIsNotDestroyedUnderACProgram(t *testing.T) {
+	name := newPool(t, 2)
+	mustSem(t, "wait", name)
+	holder := sem(t, "hold", name, "cat")
+	stdin, err := holder.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustStart(t, holder)
+	waitStatus(t, name, "both taken", func(s status) bool { return s.Available == 0 })
+	wantSaid(t, poolrun(t, "destroy", name), 75, "pool "+name+" is in use")
+	wantSaid(t, poolrun(t, "destroy", name, "--drain", "--timeout", "20ms"), 75, "still in use")
+
+	drain := mustStart(t, poolrun(t, "destroy", name, "--drain"))
+	eventually(t, "newcomers refused", func() bool {
+		return exitCode(t, poolrun(t, "--pool", name, "-n", "true")) == 2
+	})
+	stdin.Close()
+	if err := holder.Wait(); err != nil {
+		t.Error(err)
+	}
+	if err := drain.Wait(); err != nil {
+		t.Error(err)
+	}
+	wantRefused(t, "no pool", "status", name)
+}
+
 // The ban on newcomers ends with whoever imposed it.
 func TestAKilledDrainLeavesThePoolOpen(t *testing.T) {
 	name := newPool(t, 2)

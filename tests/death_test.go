@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // startHolder starts a command that runs until it is killed, and returns the pids
@@ -33,11 +35,24 @@ func startHolder(t testing.TB, name string, args ...string) (cmd *exec.Cmd, chil
 	return cmd, child
 }
 
+// kill ends a process, and returns when its last thread has ended: until then it has
+// its slot.
 func kill(t testing.TB, pid int) {
 	t.Helper()
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer unix.Close(fd)
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil {
 		t.Error(err)
 	}
+	eventually(t, "the end of a killed process", func() bool {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, 0)
+		return n == 1 && err == nil
+	})
 }
 
 func TestACommandKeepsItsSlotWhenPoolrunIsKilled(t *testing.T) {

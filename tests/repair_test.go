@@ -18,6 +18,7 @@ const (
 	holdersAt  = 4096
 	recordsAt  = 4096 + 4*4096 + 128*4096
 	recordSize = 256
+	bellAt     = 92 // in a record
 )
 
 func mustPatch(t testing.TB, path string, at int64, content ...byte) {
@@ -83,6 +84,25 @@ func TestRepairClearsRecordsThatMakeNoSense(t *testing.T) {
 	mustPatch(t, ledgerOf(name), recordsAt, 77)
 	wantRepaired(t, name, "mended: record 1 is in state 77")
 	wantUsable(t, name)
+}
+
+// The word that a process sleeps on is written in its record, for those who wake it.
+func TestRepairMendsABellThatIsNone(t *testing.T) {
+	for _, bell := range []uint32{0, 9000} {
+		name := newPool(t, 1)
+		release := holdSlot(t, name)
+		waiter := mustStart(t, poolrun(t, "--pool", name, "true"))
+		waitStatus(t, name, "one in line", func(s status) bool { return s.Waiting == 1 })
+		// While it stands at the gate, nobody needs its bell.
+		eventually(t, "the first in line keeping watch", func() bool { return hasInotify(waiter.Process.Pid) })
+		mustPatch(t, ledgerOf(name), recordsAt+recordSize+bellAt, binary.LittleEndian.AppendUint32(nil, bell)...)
+		wantRepaired(t, name, fmt.Sprintf("mended: record 2 has bell %d", bell))
+		release()
+		if err := waiter.Wait(); err != nil {
+			t.Error(err)
+		}
+		wantUsable(t, name)
+	}
 }
 
 func TestRepairTakesTheDeadOutOfTheMiddleOfTheLine(t *testing.T) {
@@ -155,9 +175,14 @@ func TestRepairMakesARemovedSemaphoreAgain(t *testing.T) {
 
 // An intent that nobody can have written hides whether a change was going on.
 func TestRepairClearsAnIntentThatMakesNoSense(t *testing.T) {
-	for _, intent := range [][2]uint32{{99, 1}, {1, 0}, {1, 9000}, {6, 9000}} {
+	// Kind, participant, the size and the debt after the change.
+	for _, intent := range [][4]uint32{{99, 1}, {1, 0}, {1, 9000}, {6, 9000}, {6, 0, 9000, 0}, {6, 0, 1, 9000}} {
 		name := newPool(t, 1)
-		mustPatch(t, ledgerOf(name), intentAt, binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, intent[0]), intent[1])...)
+		var text []byte
+		for _, word := range []uint32{intent[0], intent[1], 0, 0, 0, 0, intent[2], intent[3]} {
+			text = binary.LittleEndian.AppendUint32(text, word)
+		}
+		mustPatch(t, ledgerOf(name), intentAt, text...)
 		wantSaid(t, poolrun(t, "--pool", name, "-n", "true"), 2, "is damaged")
 		wantRepaired(t, name, "mended: a change whose author had died")
 		wantUsable(t, name)
