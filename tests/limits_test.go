@@ -2,7 +2,10 @@ package tests
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -103,6 +106,13 @@ func TestVariablesForGoProgramsChangeNothing(t *testing.T) {
 func TestASupervisingPoolrunNeedsNothingMore(t *testing.T) {
 	name := newPool(t, 1)
 	cmd, child := startHolder(t, name)
+	eventually(t, "all of poolrun asleep", func() bool {
+		tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", cmd.Process.Pid))
+		return err == nil && !slices.ContainsFunc(tasks, func(task string) bool {
+			text, err := os.ReadFile(task)
+			return err != nil || stateOf(string(text)) != 'S'
+		})
+	})
 	for _, resource := range []int{unix.RLIMIT_AS, unix.RLIMIT_DATA, unix.RLIMIT_NPROC} {
 		var limit unix.Rlimit
 		check(unix.Prlimit(cmd.Process.Pid, resource, nil, &limit))

@@ -127,6 +127,7 @@ func TestAThousandWaitersAreServedInOrderAndSleepMeanwhile(t *testing.T) {
 		t.Fatalf("%d in line", s.Waiting)
 	}
 	// However many wait, a hundred a second wake, for an instant.
+	start := time.Now()
 	before := switches(t, line)
 	time.Sleep(3 * time.Second)
 	woke := 0
@@ -135,8 +136,8 @@ func TestAThousandWaitersAreServedInOrderAndSleepMeanwhile(t *testing.T) {
 			woke++
 		}
 	}
-	if woke > n/2 {
-		t.Errorf("%d of %d waiters woke in 3 seconds", woke, n)
+	if seconds := time.Since(start).Seconds(); float64(woke) > 170*seconds {
+		t.Errorf("%d of %d waiters woke in %.1f seconds", woke, n, seconds)
 	}
 	release()
 	for i, cmd := range line {
