@@ -159,13 +159,21 @@ func IsNamed(file string, inode uint64) bool {
 }
 
 // IsOnlyUser reports whether nobody else has the object open or mapped, in
-// whatever pid namespace: only then does the kernel grant a write lease (fcntl(2),
-// F_SETLEASE; check_conflicting_open in fs/locks.c).
-func (o *Object) IsOnlyUser() bool {
-	if _, err := unix.FcntlInt(uintptr(o.FD), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+// whatever pid namespace.
+func (o *Object) IsOnlyUser() bool { return isOnlyOpen(o.FD) }
+
+// isOnlyOpen reports whether a file that is open for writing is open nowhere else: only
+// then does the kernel grant a write lease (fcntl(2), F_SETLEASE; check_conflicting_open
+// in fs/locks.c). An open in the moment of the lease sends its holder a signal: SIGURG,
+// which does nothing, instead of SIGIO, which kills.
+func isOnlyOpen(fd int) bool {
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETSIG, int(unix.SIGURG)); err != nil {
 		return false
 	}
-	unix.FcntlInt(uintptr(o.FD), unix.F_SETLEASE, unix.F_UNLCK)
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		return false
+	}
+	unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_UNLCK)
 	return true
 }
 
