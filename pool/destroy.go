@@ -13,8 +13,8 @@ import (
 )
 
 // Destroy removes a pool that nobody uses: ErrInUse, with nothing changed, where
-// somebody holds a slot or waits for one, a foreign program included; ErrRefused where the caller is neither
-// the pool's owner nor root.
+// somebody holds a slot or waits for one, a program that shares its semaphore included;
+// ErrRefused where the caller is neither the pool's owner nor root.
 func (p *Pool) Destroy() error {
 	return p.use(func() error {
 		if err := p.mayRemove(); err != nil {
@@ -24,9 +24,11 @@ func (p *Pool) Destroy() error {
 			if err := p.reapAll(); err != nil {
 				return err
 			}
-			if used, err := p.isUsed(); err != nil {
+			used, err := p.isUsed()
+			if err != nil {
 				return err
-			} else if used {
+			}
+			if used {
 				return p.fail(ErrInUse, nil)
 			}
 			return p.end()

@@ -28,7 +28,7 @@ func (l *ledger) inspect() (faults []string) {
 			continue
 		}
 		count[s]++
-		if bell := rec.bell.Load(); bell == 0 || bell > MaxParticipants {
+		if bell := rec.bell.Load(); !isRecord(bell) {
 			fault("record %d has bell %d", r, bell)
 		} else if s == waiting && bell == r {
 			sleepers++

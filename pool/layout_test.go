@@ -15,11 +15,13 @@ func TestLayoutIsFixed(t *testing.T) {
 		"inUse":        {unsafe.Offsetof(l.inUse), 48},
 		"first":        {unsafe.Offsetof(l.first), 56},
 		"intent":       {unsafe.Offsetof(l.intent), 232},
+		"sleepers":     {unsafe.Offsetof(l.sleepers), 272},
 		"holders":      {unsafe.Offsetof(l.holders), 4096},
 		"items":        {unsafe.Offsetof(l.items), 4096 + 4*4096},
 		"participants": {unsafe.Offsetof(l.participants), 4096 + 4*4096 + 128*4096},
 		"ledger":       {unsafe.Sizeof(l), 4096 + 4*4096 + 128*4096 + 256*8192},
 		"participant":  {unsafe.Sizeof(rec), 256},
+		"bell":         {unsafe.Offsetof(rec.bell), 92},
 	} {
 		if sizes[0] != sizes[1] {
 			t.Errorf("%s: %d instead of %d", what, sizes[0], sizes[1])

@@ -177,6 +177,9 @@ func (l *ledger) at(r ref) *participant {
 	return &l.participants[r-1]
 }
 
+// isRecord reports whether r names a record: at would return it.
+func isRecord(r ref) bool { return r != 0 && r <= MaxParticipants }
+
 // must is at for a ref that has to name somebody.
 func (l *ledger) must(r ref) *participant {
 	if r == 0 {

@@ -155,7 +155,7 @@ func (p *Pool) clearUnreadable() error {
 				rec.state.Store(free)
 			}
 		}
-		if bell := rec.bell.Load(); bell == 0 || bell > MaxParticipants {
+		if !isRecord(rec.bell.Load()) {
 			rec.bell.Store(r) // its process hears it if it has one sleeper, or finds out at its next look
 		}
 		if rec.state.Load() != free {

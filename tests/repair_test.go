@@ -15,6 +15,7 @@ const (
 	inUseAt    = 48
 	firstAt    = 56
 	intentAt   = 232
+	sleepersAt = 272
 	holdersAt  = 4096
 	recordsAt  = 4096 + 4*4096 + 128*4096
 	recordSize = 256
@@ -103,6 +104,21 @@ func TestRepairMendsABellThatIsNone(t *testing.T) {
 		}
 		wantUsable(t, name)
 	}
+}
+
+// How often waiters look depends on how many processes there are in line.
+func TestRepairMendsTheCountOfSleepers(t *testing.T) {
+	name := newPool(t, 1)
+	release := holdSlot(t, name)
+	waiter := mustStart(t, poolrun(t, "--pool", name, "true"))
+	waitStatus(t, name, "one in line", func(s status) bool { return s.Waiting == 1 })
+	mustPatch(t, ledgerOf(name), sleepersAt, 7, 0, 0, 0)
+	wantRepaired(t, name, "mended: 7 processes are said to sleep in line, 1 do")
+	release()
+	if err := waiter.Wait(); err != nil {
+		t.Error(err)
+	}
+	wantUsable(t, name)
 }
 
 func TestRepairTakesTheDeadOutOfTheMiddleOfTheLine(t *testing.T) {
