@@ -7,36 +7,38 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/poolrun/poolrun/internal/futex"
+	"github.com/poolrun/poolrun/internal/sem"
 	"github.com/poolrun/poolrun/internal/shm"
 )
 
 // MaxParties is the largest number of parties of a barrier.
 const MaxParties = 4096
 
-// A Barrier makes processes wait for each other: each one that arrives is held
-// until as many have arrived as the barrier has parties; then all go on. It can
-// be used again and again, and every use is one generation.
+// A Barrier makes processes wait for each other: each party that arrives is held until as
+// many have arrived as the barrier has parties. Then all go on. A barrier can be used
+// again and again. Each use is a generation.
 //
-// It is built on two semaphores, NAME.arrival and NAME.release. The value of
-// release is the number of the generation: those who wait sleep on it and go on
-// when it is another. So a party of the next generation that comes early cannot
-// take what is meant for one of this that is slow. The value of arrival is how
-// many have come. It can count some that have died since; so before the barrier
-// opens, the living are counted, who each hold a lock on a byte of arrival's file.
+// A barrier consists of two semaphores, NAME.arrival and NAME.release. The value of
+// release is the number of the generation. Parties sleep on it and go on when it changes.
+// So a party of the next generation that comes early cannot take what is meant for a slow
+// one of this generation. The value of arrival counts the parties that have come. Some of
+// these may have died, so before the barrier opens the living are counted: each holds a
+// lock on a byte of arrival's file.
 //
-// Nothing is to be set up. The first who arrives makes the semaphores, the last
-// who leaves removes them. If all are killed, they stay until the next use.
+// A barrier needs no set-up. The first party makes the semaphores and the last one
+// removes them. If all are killed, the semaphores stay until the next use.
 //
-// The names may be taken by somebody else's semaphores. So a barrier tags its own,
-// fails where it finds others, and removes none but those that it has open.
+// Another program may own semaphores of these names. So a barrier tags its own, fails if
+// it finds others, and removes only semaphores that it has open.
 type Barrier struct {
 	name    string
 	parties int
 }
 
-// NewBarrier returns a barrier; ErrInvalid for a name or a number of parties that
-// no barrier can have. All parties have to give the same number: Wait fails for one
-// that gives another than those who wait already.
+// NewBarrier returns a barrier, or ErrInvalid for a name or a number of parties that no
+// barrier can have. All parties must give the same number: Wait fails for a party that
+// gives another number than those that are waiting.
 func NewBarrier(name string, parties int) (*Barrier, error) {
 	if parties < 1 || parties > MaxParties {
 		return nil, fmt.Errorf("%w number of parties %d: want 1 to %d", ErrInvalid, parties, MaxParties)
@@ -49,76 +51,78 @@ func NewBarrier(name string, parties int) (*Barrier, error) {
 func (b *Barrier) arrival() string { return b.name + ".arrival" }
 func (b *Barrier) release() string { return b.name + ".release" }
 
-// A party is one that has arrived. It has open file descriptions of its own, so
-// that its locks are its own among the goroutines of a process too.
+// A party is a caller of Wait. It has open file descriptions of its own. So its locks are
+// its own among the goroutines of a process, too.
 type party struct {
 	barrier          *Barrier
-	arrival, release *Sem
+	arrival, release *sem.Sem
 }
 
-// heartbeat is how long a party sleeps at most before it has a look: whoever opens
-// the barrier can be killed before it wakes the others.
+// heartbeat is the longest sleep of a party: the process that opens the barrier can be
+// killed before it wakes the others.
 const heartbeat = time.Second
 
-// Wait arrives, and blocks until all parties have. When ctx is done before, it
-// takes its arrival back and returns ctx's error. A party that is killed before
-// the barrier opens does not count.
+// Wait arrives and blocks until all parties have arrived. If ctx is done before that, it
+// takes its arrival back and returns ctx's error. A party that is killed before the
+// barrier opens does not count.
 //
-// If the process is killed after a step: before its lock on a byte, nothing has
-// happened; after it, and before release has changed, it does not count, and the
-// value of arrival is put right by the next one that would open the barrier; after
-// that, the barrier is open, and those who were not woken find out in a heartbeat.
+// If the process is killed
+//   - before it has locked its byte: nothing has happened;
+//   - after that, and before release has changed: it does not count. The next process that
+//     would open the barrier corrects the value of arrival;
+//   - after that: the barrier is open. Parties that were not woken find out within a
+//     heartbeat.
 func (b *Barrier) Wait(ctx context.Context) (err error) {
 	defer shm.CatchFault(&err, shm.PanicOnFault())
 	p, err := b.enter(ctx)
 	if err != nil {
 		return err
 	}
-	generation := p.generation()
-	seat, err := p.sit(generation)
+	generation := p.release.Value()
+	seat, err := p.takeSeat(generation)
 	if err != nil {
 		p.leave()
 		return err
 	}
-	present := int(p.arrival.sem.data.Load()&valueMask) + 1
+	present := p.arrival.Value() + 1
 	if present >= b.parties {
-		present = p.living(generation)
+		present = p.countLiving(generation)
 	}
 	if present >= b.parties {
-		p.release.setValue((generation + 1) & MaxValue)
-		p.arrival.setValue(0)
-		p.release.Wake(everybody)
-		p.stand(seat)
+		p.release.SetValue((generation + 1) & MaxValue)
+		p.arrival.SetValue(0)
+		p.release.Wake(futex.Everybody)
+		p.freeSeat(seat)
 		return p.leave()
 	}
-	p.arrival.setValue(uint64(present))
+	p.arrival.SetValue(present)
 	p.unlock()
 
-	for p.generation() == generation && ctx.Err() == nil {
-		p.release.sleep(ctx, uint32(generation), heartbeat)
+	for p.release.Value() == generation && ctx.Err() == nil {
+		futex.Sleep(ctx, p.release.Word(), uint32(generation), heartbeat)
 	}
 
-	// The kernel drops the seat with the descriptor, where the lock is not to be
-	// had: then it is as if the process had died.
+	// If the lock cannot be had, closing the descriptors frees the seat. Then the party
+	// counts as dead.
 	leaving, cancel := context.WithTimeout(context.Background(), heartbeat)
 	defer cancel()
 	if lockErr := p.lock(leaving); lockErr != nil {
-		if p.generation() == generation {
+		if p.release.Value() == generation {
 			return ctx.Err()
 		}
 		return nil
 	}
-	if p.generation() == generation {
+	if p.release.Value() == generation {
 		err = ctx.Err()
-		p.arrival.setValue(max(p.arrival.sem.data.Load()&valueMask, 1) - 1)
+		p.arrival.SetValue(max(p.arrival.Value(), 1) - 1)
 	}
-	p.stand(seat)
+	p.freeSeat(seat)
 	return errors.Join(err, p.leave())
 }
 
-// enter opens the semaphores, or makes them, and takes the barrier's lock: the lock
-// of arrival's file. Both names appear and vanish only under it, release inside
-// arrival's time.
+// enter opens the semaphores, or makes them, and takes the barrier's lock: the lock on
+// arrival's file. Both names appear and vanish only under it, and release exists only
+// while arrival does.
 func (b *Barrier) enter(ctx context.Context) (*party, error) {
 	for {
 		arrival, err := openOrCreate(b.arrival())
@@ -129,7 +133,7 @@ func (b *Barrier) enter(ctx context.Context) (*party, error) {
 		if err := p.lock(ctx); err != nil {
 			return nil, err
 		}
-		if !IsNamed(b.arrival(), arrival.Inode()) { // the last one has left in this moment
+		if !shm.IsNamed(sem.File(b.arrival()), arrival.Inode) { // the last party has just left
 			p.unlock()
 			arrival.Close()
 			continue
@@ -144,99 +148,90 @@ func (b *Barrier) enter(ctx context.Context) (*party, error) {
 	}
 }
 
-func (b *Barrier) unusable(why error) error {
-	return fmt.Errorf("cannot use barrier %s: %w", b.name, why)
+func (b *Barrier) unusable(cause error) error {
+	return fmt.Errorf("cannot use barrier %s: %w", b.name, cause)
 }
 
-// openOrCreate opens one of a barrier's semaphores, or makes it. It refuses one that
-// was made for anything else.
-func openOrCreate(name string) (*Sem, error) {
+// openOrCreate opens one of a barrier's semaphores, or makes it. It refuses a semaphore
+// that was made for anything else.
+func openOrCreate(name string) (*sem.Sem, error) {
 	for {
 		s, err := Open(name)
 		if err == nil {
-			if err := s.mustBeBarriers(name); err != nil {
-				s.Close()
-				return nil, err
+			if tag := s.sem.Tag(); tag != sem.TagBarrier {
+				s.sem.Close()
+				return nil, fmt.Errorf("semaphore %s belongs to %s", name, tag)
 			}
-			return s, nil
+			return s.sem, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		s, err = create(name, 0, 0o600, tagBarrier)
+		if s, err = create(name, 0, 0o600, sem.TagBarrier); err == nil {
+			return s.sem, nil
+		}
 		if !errors.Is(err, fs.ErrExist) {
-			return s, err
+			return nil, err
 		}
 	}
 }
 
-func (s *Sem) mustBeBarriers(name string) error {
-	tag, err := s.Tag()
-	if err == nil && tag != tagBarrier {
-		err = fmt.Errorf("semaphore %s belongs to %s", name, tag)
-	}
-	return err
-}
-
-// agree sees to it that all parties of a generation give the same number: the first
-// one writes it down. Whether somebody waits only the locks can tell.
+// agree makes sure that all parties of a generation give the same number: the first one
+// notes it. The locks tell whether any party is waiting.
 func (p *party) agree() error {
-	others, err := shm.IsLocked(p.arrival.object.FD, seatByte(p.generation(), 0), MaxParties)
+	others, err := shm.IsLocked(p.arrival.FD, seatByte(p.release.Value(), 0), MaxParties)
 	if err != nil {
 		return err
 	}
-	parties := &p.arrival.sem.parties
+	parties := p.arrival.Parties()
 	if !others {
 		parties.Store(uint32(p.barrier.parties))
 	} else if n := int(parties.Load()); n != p.barrier.parties {
-		return fmt.Errorf("those who wait there expect %d parties, not %d", n, p.barrier.parties)
+		return fmt.Errorf("the parties that are waiting expect %d parties, not %d", n, p.barrier.parties)
 	}
 	return nil
 }
 
 func (p *party) lock(ctx context.Context) error {
-	return shm.Lock(ctx, p.arrival.object.FD, func(bool) { p.close() }) // which gives the lock back
+	return shm.Lock(ctx, p.arrival.FD, func(bool) { p.close() }) // which releases the lock
 }
 
-func (p *party) unlock() { shm.Unlock(p.arrival.object.FD) }
+func (p *party) unlock() { shm.Unlock(p.arrival.FD) }
 
-func (p *party) generation() uint64 { return p.release.sem.data.Load() & valueMask }
-
-// A seat is the byte of arrival's file that a party locks while it waits. Each
-// generation has seats of its own.
-func seatByte(generation uint64, i int) int64 {
+// A seat is the byte of arrival's file that a party locks while it waits. Each generation
+// has seats of its own.
+func seatByte(generation, i int) int64 {
 	return shm.LockBase + int64(generation)*MaxParties + int64(i)
 }
 
-func (p *party) sit(generation uint64) (seat int64, err error) {
+func (p *party) takeSeat(generation int) (seat int64, err error) {
 	for i := range p.barrier.parties {
 		seat = seatByte(generation, i)
-		if err = shm.SetLock(p.arrival.object.FD, shm.Exclusive, seat); err == nil {
+		if err = shm.SetLock(p.arrival.FD, shm.Exclusive, seat); err == nil {
 			return seat, nil
 		}
 	}
 	return 0, fmt.Errorf("barrier %s: cannot take one of %d seats: %w", p.barrier.name, p.barrier.parties, err)
 }
 
-func (p *party) stand(seat int64) { shm.SetLock(p.arrival.object.FD, shm.Unlocked, seat) }
+func (p *party) freeSeat(seat int64) { shm.SetLock(p.arrival.FD, shm.Unlocked, seat) }
 
-// living counts the parties of a generation, this one included.
-func (p *party) living(generation uint64) int {
+// countLiving counts the parties of a generation, this one included.
+func (p *party) countLiving(generation int) int {
 	n := 1
 	for i := range p.barrier.parties {
-		if locked, err := shm.IsLocked(p.arrival.object.FD, seatByte(generation, i), 1); err == nil && locked {
+		if locked, err := shm.IsLocked(p.arrival.FD, seatByte(generation, i), 1); err == nil && locked {
 			n++
 		}
 	}
 	return n
 }
 
-// leave removes the semaphores if nobody sits at the barrier, and gives the lock
-// back.
+// leave removes the semaphores if no party sits at the barrier, and releases the lock.
 func (p *party) leave() error {
 	defer p.close()
 	defer p.unlock()
-	occupied, err := shm.IsLocked(p.arrival.object.FD, shm.LockBase, 0)
+	occupied, err := shm.IsLocked(p.arrival.FD, shm.LockBase, 0)
 	if occupied || err != nil {
 		return err
 	}
@@ -244,8 +239,8 @@ func (p *party) leave() error {
 }
 
 // unlinkOwn removes a name that leads to this semaphore, if there is one.
-func unlinkOwn(name string, s *Sem) error {
-	if s == nil || !IsNamed(name, s.Inode()) {
+func unlinkOwn(name string, s *sem.Sem) error {
+	if s == nil || !shm.IsNamed(sem.File(name), s.Inode) {
 		return nil
 	}
 	return Unlink(name)
@@ -257,15 +252,3 @@ func (p *party) close() {
 		p.release.Close()
 	}
 }
-
-// setValue sets the value and leaves the count of sleepers alone.
-func (s *Sem) setValue(value uint64) {
-	for {
-		d := s.sem.data.Load()
-		if s.sem.data.CompareAndSwap(d, d&^valueMask|value) {
-			return
-		}
-	}
-}
-
-const everybody = MaxValue

@@ -29,8 +29,8 @@ func newBarrier(t *testing.T, parties int) *Barrier {
 	return b
 }
 
-// In each generation all have arrived before any has left; those who are quick are
-// at the barrier again, in the next generation, while others still leave this one.
+// In each generation all parties arrive before any leaves. Quick parties are at the
+// barrier again, in the next generation, while others are still leaving this one.
 func TestNobodyPassesABarrierBeforeAllHaveArrived(t *testing.T) {
 	const parties, generations = 4, 10000
 	b := newBarrier(t, parties)
@@ -60,7 +60,7 @@ func TestAPartyThatGivesUpTakesItsArrivalBack(t *testing.T) {
 	arrive := func() { passed <- b.Wait(context.Background()) }
 	go arrive()
 	present := func() int {
-		s, err := OpenReadOnly(b.arrival())
+		s, err := Open(b.arrival())
 		if err != nil {
 			return 0
 		}

@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 )
 
 var names atomic.Int64
@@ -40,17 +39,6 @@ func value(t *testing.T, s *Sem) int {
 	return v
 }
 
-func TestLayoutIsGlibcs(t *testing.T) {
-	var l layout
-	if unsafe.Sizeof(l) != 32 || unsafe.Offsetof(l.shared) != 8 {
-		t.Errorf("%d bytes, shared at %d", unsafe.Sizeof(l), unsafe.Offsetof(l.shared))
-	}
-	// Not glibc's any more: sizeof(struct new_sem) is 16.
-	if unsafe.Offsetof(l.tag) != 16 || unsafe.Offsetof(l.parties) != 24 {
-		t.Errorf("tag at %d, parties at %d", unsafe.Offsetof(l.tag), unsafe.Offsetof(l.parties))
-	}
-}
-
 func TestCreateIsExclusiveAndItsModeExact(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0o077))
 	name := fmt.Sprintf("/gatetest-%d-%d", os.Getpid(), names.Add(1))
@@ -65,7 +53,7 @@ func TestCreateIsExclusiveAndItsModeExact(t *testing.T) {
 		t.Errorf("%v %v", info, err)
 	}
 	if _, err := Create(name, 1, 0o600); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("a second of that name: %v", err)
+		t.Errorf("a second semaphore of that name: %v", err)
 	}
 }
 
@@ -99,9 +87,6 @@ func TestPostBeyondTheMaximumChangesNothing(t *testing.T) {
 	if err := s.Post(); !errors.Is(err, ErrOverflow) {
 		t.Error(err)
 	}
-	if err := s.Swap(1); !errors.Is(err, ErrOverflow) {
-		t.Error(err)
-	}
 	if v := value(t, s); v != MaxValue {
 		t.Errorf("value %d", v)
 	}
@@ -132,8 +117,8 @@ func TestWaitBlocksUntilAPost(t *testing.T) {
 	if v := value(t, s); v != 0 {
 		t.Errorf("value %d", v)
 	}
-	if d := s.sem.data.Load(); d != 0 {
-		t.Errorf("somebody is still counted as asleep: %x", d)
+	if n := s.sem.Sleepers(); n != 0 {
+		t.Errorf("%d are still counted as asleep", n)
 	}
 }
 
@@ -161,40 +146,8 @@ func TestACancelledWaitHasTakenNothing(t *testing.T) {
 	if v := value(t, s); int64(v) != n/2-taken.Load() {
 		t.Errorf("%d posted, %d taken, value %d", n/2, taken.Load(), v)
 	}
-	if d := s.sem.data.Load(); d>>32 != 0 {
-		t.Errorf("somebody is still counted as asleep: %x", d)
-	}
-}
-
-func TestSwapFlipsTheParityAndNothingElseDoes(t *testing.T) {
-	s, _ := newSem(t, 2)
-	want := uint32(0)
-	check := func(what string) {
-		t.Helper()
-		if got, err := s.Parity(); got != want || err != nil {
-			t.Errorf("parity %d after %s", got, what)
-		}
-	}
-	for _, delta := range []int{-1, -1, +2, -2} {
-		if err := s.Swap(delta); err != nil {
-			t.Error(err)
-		}
-		want ^= 1
-		check("a swap")
-	}
-	if err := s.Swap(-1); !errors.Is(err, ErrWouldBlock) {
-		t.Error(err)
-	}
-	check("a swap that was refused")
-	s.Swap(1)
-	want ^= 1
-	s.Post()
-	s.TryWait()
-	s.Wait(context.Background())
-	s.CountSleeper()
-	check("all the rest")
-	if v := value(t, s); v != 0 {
-		t.Errorf("value %d", v)
+	if n := s.sem.Sleepers(); n != 0 {
+		t.Errorf("%d are still counted as asleep", n)
 	}
 }
 

@@ -1,18 +1,19 @@
-//go:build linux && (amd64 || arm64)
-
 package gate
 
 import (
 	"fmt"
 	"strings"
+
+	"github.com/poolrun/poolrun/internal/sem"
 )
 
-// The semaphore's file in /dev/shm, by glibc's rule (sem_overview(7)): sem.NAME
-// for the name /NAME, with no other slash in it and at most NAME_MAX - 4 bytes.
+// fileName returns the name of the semaphore's file, or ErrInvalid for a name that glibc
+// does not take (sem_overview(7)): a slash, then at least one byte, no further slash, and
+// no more than NAME_MAX - 4 bytes in all.
 func fileName(name string) (string, error) {
 	base, ok := strings.CutPrefix(name, "/")
 	if !ok || base == "" || len(base) > 255-len("sem.") || strings.ContainsAny(base, "/\x00") {
 		return "", fmt.Errorf("%w semaphore name %q", ErrInvalid, name)
 	}
-	return "sem." + base, nil
+	return sem.File(name), nil
 }

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
-	"github.com/poolrun/poolrun/gate"
+	"github.com/poolrun/poolrun/internal/crash"
+	"github.com/poolrun/poolrun/internal/ledger"
+	"github.com/poolrun/poolrun/internal/sem"
 )
 
 // An Option says more about a request for slots.
@@ -17,31 +18,36 @@ type request struct {
 	weight   int
 	priority int
 	command  string
-	waits    func()
+	onWait   func()
 }
 
-// WithWeight asks for n slots at once, all or none; 1 without this option.
+// The range of priorities, nice(1)'s.
+const (
+	MinPriority = -20
+	MaxPriority = 19
+)
+
+// WithWeight asks for n slots at once, all or none. The default is 1.
 func WithWeight(n int) Option {
 	return func(r request) request { r.weight = n; return r }
 }
 
-// WithPriority says who goes first, as nice(1) does: -20 to 19, a lower number
-// before a higher one, and first come, first served among equals; 0 without this
-// option.
+// WithPriority sets the order in line, as nice(1) does: from -20 to 19, a lower number
+// before a higher one, and first come, first served among equals. The default is 0.
 func WithPriority(n int) Option {
 	return func(r request) request { r.priority = n; return r }
 }
 
-// WithCommand sets the text that Status shows for the participant: usually a
-// command line. Its first bytes are kept.
+// WithCommand sets the text that Status shows for the participant, usually a command line.
+// Only its beginning is kept.
 func WithCommand(text string) Option {
 	return func(r request) request { r.command = text; return r }
 }
 
-// OnWait sets a function that is called once, when the request has joined the
-// line. If it panics, the request leaves the line.
+// OnWait sets a function that is called once, when the request has joined the line. If it
+// panics, the request leaves the line. While it runs, the request cannot be served.
 func OnWait(f func()) Option {
-	return func(r request) request { r.waits = f; return r }
+	return func(r request) request { r.onWait = f; return r }
 }
 
 func newRequest(options []Option) (request, error) {
@@ -58,314 +64,269 @@ func newRequest(options []Option) (request, error) {
 	return r, nil
 }
 
-// The range of priorities, nice(1)'s.
-const (
-	MinPriority = -20
-	MaxPriority = 19
-)
-
-// Acquire takes a slot, first come, first served, and waits for one if it has
-// to. The lease must be released.
+// Acquire takes a slot, first come, first served, and waits for it if necessary. The lease
+// must be released.
 //
-// It returns ctx's error, at once, when ctx is done before; ErrDestroyed when the
-// pool is destroyed before, ErrClosed when it is closed; ErrTooHeavy when the pool has, or comes to have while
-// it waits, fewer slots than asked for (but a pool of size 0 is waited for);
-// ErrInvalid, ErrDraining, ErrFull or ErrDamaged. After any error the caller holds
-// nothing and has left the line.
+// It returns ctx's error as soon as ctx is done, ErrDestroyed if the pool is destroyed, and
+// ErrClosed if it is closed in the meantime. It returns ErrTooHeavy if the pool has, or gets
+// while the request waits, fewer slots than were asked for. (A pool of size 0 is paused, and
+// is waited for.) Other errors are ErrInvalid, ErrDraining, ErrFull, ErrDamaged and
+// ErrUnavailable. After an error the caller holds nothing and is not in line.
 func (p *Pool) Acquire(ctx context.Context, options ...Option) (lease *Lease, err error) {
-	// Inlined, so that the lease is on the caller's stack if it stays with the caller.
-	lease = new(Lease)
-	if err = p.acquire(ctx, lease, options); err != nil {
-		lease = nil
-	}
-	return
-}
-
-func (p *Pool) acquire(ctx context.Context, lease *Lease, options []Option) error {
-	if err := why(ctx); err != nil {
-		return err
+	if err := cause(ctx); err != nil {
+		return nil, err
 	}
 	req, err := newRequest(options)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return p.use(func() error {
-		var turn *turn
-		arrive := func() (err error) {
-			if err = p.arrive(req, lease); !errors.Is(err, ErrBusy) {
-				return err
+	var place *place
+	err = p.use(func() error {
+		return p.update(ctx, 0, func() (err error) {
+			if lease, err = p.takeAtOnce(req); errors.Is(err, ErrBusy) {
+				place, err = p.joinLine(req)
 			}
-			turn, err = p.joinLine(req)
 			return err
+		})
+	})
+	if err != nil || lease != nil {
+		return lease, err
+	}
+	// The caller's function may close the pool, panic, or end its goroutine.
+	waits := false
+	defer func() {
+		if !waits {
+			p.use(func() error { return place.leaveLine(context.Canceled) })
 		}
-		if locked, err := p.tryLock(); err != nil {
-			return err
-		} else if locked {
-			err = p.underLock(arrive)
-			if err != nil || turn == nil {
-				return err
-			}
-		}
-		// From here on it can take time.
+	}()
+	if req.onWait != nil {
+		req.onWait()
+	}
+	waits = true
+	err = p.use(func() error {
 		ctx, cancel := p.untilClosed(ctx)
 		defer cancel()
-		if turn == nil {
-			if err := p.locked(ctx, arrive); err != nil || turn == nil {
-				return err
-			}
-		}
-		// A caller's function can panic, or end its goroutine.
-		waited := false
-		defer func() {
-			if !waited {
-				turn.giveUp(context.Canceled)
-			}
-		}()
-		if req.waits != nil {
-			req.waits()
-		}
-		err := turn.wait(ctx, lease)
-		waited = true
+		lease, err = place.wait(ctx)
 		return err
 	})
+	return lease, err
 }
 
-// untilClosed returns a context that is also done when the pool is closed.
-func (p *Pool) untilClosed(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(p.open, func() { cancel(context.Cause(p.open)) })
-	return ctx, func() { stop(); cancel(nil) }
-}
-
-// why says why ctx is done, if it is: the pool's own reasons and a deadline by their
-// names, anything else as ctx does.
-func why(ctx context.Context) error {
-	err := ctx.Err()
-	if err == nil {
-		return nil
-	}
-	cause := context.Cause(ctx)
-	if errors.As(cause, new(*Error)) || errors.Is(cause, context.DeadlineExceeded) {
-		return cause
-	}
-	return err
-}
-
-// TryAcquire takes a slot if one is free and nobody stands before it in line;
-// ErrBusy otherwise. Other errors are as from Acquire.
+// TryAcquire takes a slot if one is free and no waiter stands before the caller in line.
+// Otherwise it returns ErrBusy. Other errors are as from Acquire, and ErrStuck.
 func (p *Pool) TryAcquire(options ...Option) (lease *Lease, err error) {
-	lease = new(Lease)
-	if err = p.tryAcquire(lease, options); err != nil {
-		lease = nil
-	}
-	return
-}
-
-func (p *Pool) tryAcquire(lease *Lease, options []Option) error {
 	req, err := newRequest(options)
 	if err != nil {
+		return nil, err
+	}
+	take := func() error {
+		lease, err = p.takeAtOnce(req)
 		return err
 	}
-	// Dead holders can stand in the way only of one that stands before the line; else
-	// they are the business of the first in it.
-	var mayReap bool
-	err = p.promptly(func() error {
-		err := p.arrive(req, lease)
-		if mayReap = errors.Is(err, ErrBusy) && p.isNext(req); mayReap {
-			return nil
-		}
-		return p.countBusy(err)
-	})
-	if err != nil || !mayReap {
-		return err
-	}
-	return p.use(func() error {
-		return p.orStuck(p.afterReaping(func() error { return p.countBusy(p.arrive(req, lease)) }))
-	})
-}
-
-func (p *Pool) countBusy(err error) error {
-	if errors.Is(err, ErrBusy) {
-		p.ledger.counters[busy].Add(1)
-	}
-	return err
-}
-
-// afterReaping is lockedWithin, after the slots of dead holders were taken back.
-func (p *Pool) afterReaping(change func() error) error {
-	ctx, cancel := context.WithTimeout(p.open, lockWithin)
-	defer cancel()
-	if _, _, err := p.reapHolders(ctx); err != nil {
-		return err
-	}
-	return p.locked(ctx, change)
-}
-
-// arrive takes slots for a newcomer, or returns ErrBusy with nothing changed.
-func (p *Pool) arrive(req request, lease *Lease) error {
-	if err := p.admitsNewcomers(); err != nil {
-		return err
-	}
-	if p.tooHeavy(req.weight) {
-		return p.fail(ErrTooHeavy, p.weightError(req.weight))
-	}
-	if !p.isNext(req) {
-		// Perhaps it is the dead who stand in the way. Dead holders are the business of
-		// the first in line.
-		if err := p.reapFirst(); err != nil {
+	// A slot may be held by a dead holder. That is looked into only if no waiter stands
+	// before the caller: otherwise it is the business of the first in line.
+	mayReap := false
+	err = p.use(func() error {
+		err := p.update(p.open, lockLimit, func() error {
+			err := take()
+			if errors.Is(err, ErrBusy) {
+				if mayReap, _ = p.isNext(req); !mayReap {
+					p.mem.CountOne(ledger.CountBusy)
+				}
+			}
+			return err
+		})
+		if !mayReap {
 			return err
 		}
+		return p.updateReaped(func() error {
+			err := take()
+			if errors.Is(err, ErrBusy) {
+				p.mem.CountOne(ledger.CountBusy)
+			}
+			return err
+		})
+	})
+	return lease, err
+}
+
+// updateReaped is update, after the slots of dead holders have been taken back.
+func (p *Pool) updateReaped(change func() error) error {
+	if _, _, err := p.reapHolders(p.open, lockLimit); err != nil {
+		return err
 	}
-	if !p.isNext(req) || !p.fits(req.weight) {
-		return p.fail(ErrBusy, nil)
+	return p.update(p.open, lockLimit, change)
+}
+
+// takeAtOnce takes slots for a newcomer, or returns ErrBusy with nothing changed.
+func (p *Pool) takeAtOnce(req request) (*Lease, error) {
+	if err := p.admitsNewcomers(); err != nil {
+		return nil, err
 	}
-	r, err := p.recruit(req)
+	if err := p.checkWeight(req.weight); err != nil {
+		return nil, err
+	}
+	next, err := p.isNext(req)
+	if err == nil && !next { // perhaps only the dead are before it
+		if err = p.reapFirst(); err == nil {
+			next, err = p.isNext(req)
+		}
+	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := p.takeSlots(r, 0, lease); err != nil {
+	if !next || !p.fits(req.weight) {
+		return nil, p.fail(ErrBusy)
+	}
+	r, rec, err := p.claimRecord(req)
+	if err != nil {
+		return nil, err
+	}
+	lease, err := p.takeSlots(r, rec, 0)
+	if err != nil {
 		p.unclaim(r)
-		return err
 	}
-	return nil
+	return lease, err
 }
 
 func (p *Pool) admitsNewcomers() error {
-	if p.ledger.life.Load() != alive {
-		return p.fail(ErrDestroyed, nil)
+	if p.mem.Life.Load() != ledger.LifeAlive {
+		return p.fail(ErrDestroyed)
 	}
-	if err := p.reapDrainer(); err != nil {
+	if err := p.reapIfDead(p.mem.Drainer()); err != nil {
 		return err
 	}
-	if p.ledger.drainer.Load() != 0 {
-		return p.fail(ErrDraining, nil)
+	if p.mem.Drainer() != 0 {
+		return p.fail(ErrDraining)
 	}
 	return nil
 }
 
-// isNext reports whether nobody in line stands before a newcomer.
-func (p *Pool) isNext(req request) bool {
-	first := p.ledger.at(p.first())
-	return first == nil || int(first.priority.Load()) > req.priority
+// isNext reports whether no waiter stands before a newcomer.
+func (p *Pool) isNext(req request) (bool, error) {
+	r, err := p.mem.First()
+	if r == 0 || err != nil {
+		return true, err
+	}
+	first, err := p.mem.At(r)
+	return err == nil && int(first.Priority.Load()) > req.priority, err
 }
 
-// tooHeavy reports whether the pool will not have so many slots as it is now. A
-// pool of size 0 is paused, and will be another.
-func (p *Pool) tooHeavy(weight int) bool {
-	size := int(p.ledger.size.Load())
-	return size > 0 && weight > size
+// checkWeight returns ErrTooHeavy if the pool has fewer slots than that. A pool of size 0 is
+// paused, and will have another size.
+func (p *Pool) checkWeight(weight int) error {
+	if size := p.mem.Size(); size > 0 && weight > size {
+		return &Error{p.name, ErrTooHeavy, fmt.Errorf("it has %d, and %d were asked for", size, weight)}
+	}
+	return nil
 }
 
-func (p *Pool) weightError(weight int) error {
-	return fmt.Errorf("%d at once, where its size is %d", weight, p.ledger.size.Load())
-}
-
-// fits reports whether weight slots are free: by the semaphore, of which foreign
-// programs take their share, and by the ledger, for a foreign program can also
-// post what it never took.
+// fits reports whether so many slots are free: by the semaphore, of which foreign programs
+// take their share, and by the ledger, since a foreign program can post what it never took.
 func (p *Pool) fits(weight int) bool {
-	value, err := p.gate.Value()
-	l := p.ledger
-	return err == nil && value >= weight && int(l.inUse.Load())+weight <= int(l.size.Load())
+	return p.mem.Gate.Value() >= weight && p.mem.InUse()+weight <= p.mem.Size()
 }
 
-// recruit claims a free record and fills it in. It stays free: if the process is
-// killed, the kernel drops the claim and nothing has happened.
-func (p *Pool) recruit(req request) (ref, error) {
-	r := p.ledger.peekFree()
-	if r == 0 {
-		// The dead in the middle of the line have records, too.
-		if err := p.reapLine(); err != nil {
-			return 0, err
+// claimRecord claims a free record and fills it in. The record stays free: if the process is
+// killed, the kernel releases the claim, and nothing has happened.
+func (p *Pool) claimRecord(req request) (ledger.Ref, *ledger.Participant, error) {
+	r, err := p.mem.PeekFree()
+	if r == 0 && err == nil { // the dead in the middle of the line have records, too
+		if err = p.reapLine(); err == nil {
+			r, err = p.mem.PeekFree()
 		}
-		r = p.ledger.peekFree()
+	}
+	if err != nil {
+		return 0, nil, err
 	}
 	if r == 0 {
-		return 0, p.fail(ErrFull, nil)
+		return 0, nil, p.fail(ErrFull)
 	}
-	if err := p.claim(r); err != nil {
-		return 0, err
+	rec, err := p.mem.At(r)
+	if err == nil {
+		err = p.claim(r)
 	}
-	step("claimed")
-	rec := p.ledger.at(r)
-	rec.weight.Store(uint32(req.weight))
-	rec.priority.Store(int32(req.priority))
-	rec.ticket.Store(p.ledger.ticket.Add(1))
-	rec.aside.Store(0)
-	rec.pid.Store(p.self.pid)
-	rec.pidNamespace.Store(p.self.pidNamespace)
-	rec.timeNamespace.Store(p.self.timeNamespace)
-	rec.uid.Store(p.self.uid)
-	rec.commandPID.Store(0)
-	rec.commandSeen.Store(0)
-	rec.since.Store(p.now())
-	rec.acquired.Store(0)
-	rec.seen.Store(0)
-	rec.bell.Store(r)
-	rec.leaving.Store(cancelled)
-	rec.guarded.Store(0)
-	clear(rec.command[copy(rec.command[:], req.command):])
-	step("record filled in")
-	return r, nil
+	if err != nil {
+		return 0, nil, err
+	}
+	crash.Point("claimed")
+	rec.Weight.Store(uint32(req.weight))
+	rec.Priority.Store(int32(req.priority))
+	rec.Ticket.Store(p.mem.Ticket.Add(1))
+	rec.Aside.Store(0)
+	rec.PID.Store(p.self.pid)
+	rec.PIDNamespace.Store(p.self.pidNamespace)
+	rec.TimeNamespace.Store(p.self.timeNamespace)
+	rec.UID.Store(p.self.uid)
+	rec.CommandPID.Store(0)
+	rec.CommandSeen.Store(0)
+	rec.Since.Store(p.mem.Clock.Now())
+	rec.Acquired.Store(0)
+	rec.Seen.Store(0)
+	rec.Bell.Store(r)
+	rec.Leaving.Store(ledger.CountCancelled)
+	rec.Guarded.Store(0)
+	rec.SetCommand(req.command)
+	crash.Point("record filled in")
+	return r, rec, nil
 }
 
-// takeSlots makes a holder of a newcomer or of the first in line; ErrBusy with
-// nothing changed where a foreign program was faster.
-func (p *Pool) takeSlots(r ref, waited time.Duration, lease *Lease) error {
-	rec := p.ledger.at(r)
-	rec.acquired.Store(rec.since.Load() + int64(waited))
-	switch err := p.change(take, r, acquired); {
-	case errors.Is(err, gate.ErrWouldBlock):
-		return p.fail(ErrBusy, nil)
-	case err != nil:
-		return err
+// takeSlots makes a holder of a newcomer or of the first in line. If a foreign program was
+// faster, it returns ErrBusy, and nothing has changed.
+func (p *Pool) takeSlots(r ledger.Ref, rec *ledger.Participant, waited time.Duration) (*Lease, error) {
+	rec.Acquired.Store(rec.Since.Load() + int64(waited))
+	if err := p.mem.Change(ledger.OpTake, r, ledger.CountAcquired); err == sem.ErrWouldBlock {
+		return nil, p.fail(ErrBusy)
+	} else if err != nil {
+		return nil, err
 	}
-	p.ledger.waits.observe(waited)
-	lease.pool, lease.r, lease.ticket = p, r, rec.ticket.Load()
-	lease.waited, lease.guard = waited, -1
-	lease.first = p.ledger.firstSlot(r)
-	if rec.weight.Load() > 1 {
-		lease.others = slices.DeleteFunc(p.ledger.slotsOf(r), func(i int) bool { return i == lease.first })
-	}
-	return nil
+	p.mem.Waits.Observe(waited)
+	return &Lease{pool: p, id: p.leaseID(r, rec), rec: rec, slots: p.slotsOf(r, rec), waited: waited, guard: -1}, nil
 }
 
-func (p *Pool) joinLine(req request) (*turn, error) {
-	r, err := p.recruit(req)
+func (p *Pool) leaseID(r ledger.Ref, rec *ledger.Participant) LeaseID {
+	return LeaseID{p.name, p.id, r, rec.Ticket.Load()}
+}
+
+func (p *Pool) joinLine(req request) (*place, error) {
+	r, rec, err := p.claimRecord(req)
 	if err != nil {
 		return nil, err
 	}
-	p.ledger.at(r).bell.Store(p.dormitory.bellFor(r))
-	if err := p.change(join, r, nothing); err != nil {
+	rec.Bell.Store(p.sleepers.bellFor(r))
+	if err := p.mem.Change(ledger.OpJoin, r, ledger.CountNothing); err != nil {
 		p.unclaim(r)
 		return nil, err
 	}
-	return &turn{p: p, r: r, ticket: p.ledger.at(r).ticket.Load(), came: p.ledger.at(r).since.Load()}, nil
+	return &place{pool: p, id: p.leaseID(r, rec), rec: rec, came: rec.Since.Load()}, nil
 }
 
-var errNotThere = errors.New("its record is another's by now")
+var errNotOwn = errors.New("the caller's record belongs to another participant now")
 
-// depart ends a participation of this process: by op, under the ledger lock, and
-// with the claim, in this order. A record must not be free for others while its
-// claim is not; and where the lock is not to be had, the claim alone goes, which
-// leaves the record to be reaped like that of a dead process.
-func (p *Pool) depart(within time.Duration, r ref, ticket uint64, op op, c counter) error {
+// endParticipation ends a participation of this process by an operation, under the ledger
+// lock, and then releases the claim. The order matters: while the claim is held, the record
+// must not be free for others. If the lock cannot be had, only the claim is released. Then
+// the record is reaped as that of a dead process.
+func (p *Pool) endParticipation(limit time.Duration, id LeaseID, op ledger.Op, c ledger.Counter) error {
+	rec, err := p.mem.At(id.r)
+	if err != nil {
+		return err
+	}
 	locked := false
-	err := p.lockedWithin(within, func() error {
+	err = p.update(p.open, limit, func() error {
 		locked = true
-		rec := p.ledger.must(r)
-		if rec.ticket.Load() != ticket {
-			return errNotThere
+		if rec.Ticket.Load() != id.ticket {
+			return errNotOwn
 		}
-		defer p.unclaim(r)
-		if rec.state.Load() == free { // somebody scribbled
-			return errNotThere
+		defer p.unclaim(id.r)
+		if rec.State.Load() == ledger.StateFree {
+			return errNotOwn
 		}
-		return p.change(op, r, c)
+		return p.mem.Change(op, id.r, c)
 	})
 	if !locked {
-		p.safely(func() error { p.ledger.at(r).leaving.Store(c); return nil })
-		p.unclaim(r)
+		rec.Leaving.Store(c)
+		p.unclaim(id.r)
 	}
 	return err
 }

@@ -5,36 +5,43 @@ import (
 	"math"
 	"strconv"
 
+	"github.com/poolrun/poolrun/internal/ledger"
 	"golang.org/x/sys/unix"
 )
 
-// HeldByAncestor returns the lease inside which this process runs already, if an
-// ancestor of it is the command of one, with its slots and what they stand for; no
-// slots otherwise. Unlike HeldSlots it needs nobody to hand a name on: the process has
+// HeldByAncestor returns the lease inside which this process runs already, if it or one of
+// its ancestors is the command of a lease, with its slots and what they stand for. Otherwise
+// it returns no slots. Unlike HeldSlots it needs no environment variable: the process has
 // inherited the guard, or the ledger names one of its ancestors.
-func (p *Pool) HeldByAncestor() (h Hold, slots []int, items []string, err error) {
+func (p *Pool) HeldByAncestor() (id LeaseID, slots []int, items []string, err error) {
 	err = p.use(func() error {
-		if p.ledger.inUse.Load() == 0 {
+		if p.mem.InUse() == 0 {
 			return nil
 		}
 		r := p.inheritedGuard()
 		if r == 0 {
-			r = p.commandAmongAncestors()
+			if r, err = p.commandAmongAncestors(); err != nil {
+				return err
+			}
 		}
 		if r == 0 {
 			return nil
 		}
-		h = Hold{p.name, p.id, r, p.ledger.at(r).ticket.Load()}
-		slots, items, err = p.HeldSlots(h)
+		rec, err := p.mem.At(r)
+		if err != nil {
+			return err
+		}
+		id = p.leaseID(r, rec)
+		slots, items, err = p.heldSlots(id)
 		return err
 	})
-	return h, slots, items, err
+	return id, slots, items, err
 }
 
-// inheritedGuard returns the holder of which this process has inherited a locked guard,
-// 0 for nobody: proc_pid_fdinfo(5) shows the locks of a descriptor. Guards are numbered
-// upwards without a gap, unless the command has closed one.
-func (p *Pool) inheritedGuard() ref {
+// inheritedGuard returns the holder whose locked guard this process has inherited, 0 for
+// nobody. proc_pid_fdinfo(5) shows the locks of a descriptor. Guards are numbered upwards
+// without a gap, unless the command has closed one.
+func (p *Pool) inheritedGuard() ledger.Ref {
 	for fd := highDescriptor; ; fd++ {
 		var st unix.Stat_t
 		if unix.Fstat(fd, &st) != nil {
@@ -48,46 +55,50 @@ func (p *Pool) inheritedGuard() ref {
 			continue
 		}
 		text = bytes.ReplaceAll(text, []byte("lock:"), nil)
-		for r, kinds := range parseLocks(text, st.Dev, st.Ino) {
-			if kinds.guard {
+		for r, locks := range parseLocks(text, st.Dev, st.Ino) {
+			if locks.guard {
 				return r
 			}
 		}
 	}
 }
 
-// commandAmongAncestors returns the holder whose command is this process or an ancestor,
-// 0 for nobody. A command starts after its lease was acquired, and each ancestor before
-// its child; so nobody is looked at who started before all leases.
-func (p *Pool) commandAmongAncestors() ref {
-	l := p.ledger
-	commands := map[int32]ref{}
+// commandAmongAncestors returns the holder whose command is this process or an ancestor, 0
+// for nobody. A command starts after its lease was acquired, and each ancestor before its
+// child. So the search ends at an ancestor that started before all leases.
+func (p *Pool) commandAmongAncestors() (ledger.Ref, error) {
+	commands := map[int32]ledger.Ref{}
 	oldest := int64(math.MaxInt64)
-	for r := range l.holding {
-		rec := l.at(r)
-		if pid := rec.commandPID.Load(); pid > 0 && rec.pidNamespace.Load() == p.self.pidNamespace {
-			commands[pid] = r
-			oldest = min(oldest, rec.acquired.Load())
+	walk := p.mem.Holders()
+	for walk.Next() {
+		if pid := walk.CommandPID.Load(); pid > 0 && walk.PIDNamespace.Load() == p.self.pidNamespace {
+			commands[pid] = walk.Ref
+			oldest = min(oldest, walk.Acquired.Load())
 		}
 	}
-	if len(commands) == 0 {
+	if len(commands) == 0 || walk.Err != nil {
+		return 0, walk.Err
+	}
+	commandOf := func(pid int32) ledger.Ref {
+		rec, err := p.mem.At(commands[pid])
+		if err == nil && p.commandMayRun(rec) && procIsOwn() {
+			return commands[pid]
+		}
 		return 0
 	}
-	const tick = 1e9 / 100 // see ticks
-	earliest := uint64(max(oldest+p.self.bootOffset-tick, 0)) / tick
-	isCommand := func(pid int32) bool { return commands[pid] != 0 && p.commandRuns(commands[pid]) && procIsOurs() }
-	if self := int32(unix.Getpid()); isCommand(self) { // it was exec'd by the command
-		return commands[self]
+	if r := commandOf(int32(unix.Getpid())); r != 0 { // the command has exec'd this program
+		return r, nil
 	}
+	earliest := uint64(max(oldest+int64(p.self.clock)-tick, 0)) / tick
 	for pid := int32(unix.Getppid()); pid > 0; {
 		stat, err := readStat(statPath(pid))
 		if err != nil || stat.start < earliest {
-			return 0
+			return 0, nil
 		}
-		if isCommand(pid) {
-			return commands[pid]
+		if r := commandOf(pid); r != 0 {
+			return r, nil
 		}
 		pid = stat.parent
 	}
-	return 0
+	return 0, nil
 }

@@ -78,9 +78,9 @@ func TestAfterCloseNothingIsTouched(t *testing.T) {
 	_, statusErr := p.Status()
 	_, sizeErr := p.Size()
 	_, lostErr := p.IsLost()
-	_, _, heldErr := p.HeldSlots(lease.Hold())
+	_, _, heldErr := p.HeldSlots(lease.ID())
 	for what, err := range map[string]error{
-		"Close": p.Close(), "Release": lease.Release(), "Started": lease.Started(1), "Guard": guardErr, "Items": itemsErr,
+		"Close": p.Close(), "Release": lease.Release(), "SetCommandPID": lease.SetCommandPID(1), "Guard": guardErr, "Items": itemsErr,
 		"Acquire": acquireErr, "Status": statusErr, "Size": sizeErr, "IsLost": lostErr, "HeldSlots": heldErr,
 		"Resize": p.Resize(1), "Destroy": p.Destroy(), "ForceDestroy": p.ForceDestroy(), "Drain": p.Drain(t.Context()),
 	} {
@@ -137,7 +137,7 @@ func TestAfterReleaseTheRecordIsNotTouched(t *testing.T) {
 	_, guardErr := lease.Guard()
 	_, placeErr := lease.CommandPID()
 	for what, err := range map[string]error{
-		"Release": lease.Release(), "Started": lease.Started(1), "Guard": guardErr, "CommandPID": placeErr,
+		"Release": lease.Release(), "SetCommandPID": lease.SetCommandPID(1), "Guard": guardErr, "CommandPID": placeErr,
 	} {
 		if !errors.Is(err, ErrReleased) {
 			t.Errorf("%s after Release: %v", what, err)
@@ -146,7 +146,7 @@ func TestAfterReleaseTheRecordIsNotTouched(t *testing.T) {
 	if s := mustStatus(t, p); s.InUse != 1 || s.Holders[0].CommandPID != 0 {
 		t.Errorf("%+v", s)
 	}
-	if locked, err := shm.IsLocked(p.probe, guardByte(next.r), 1); locked || err != nil {
+	if locked, err := shm.IsLocked(p.probe, guardByte(next.id.r), 1); locked || err != nil {
 		t.Errorf("the next owner has a guard: %v", err)
 	}
 }
@@ -201,7 +201,7 @@ func TestALockThatComesTooLateUnlocksNobodyElses(t *testing.T) {
 	p := newTestPool(t, Config{Size: 1})
 	handle := openTestPool(t, p.Name())
 	fd := handle.object.FD
-	if err := p.lock(t.Context()); err != nil {
+	if err := p.lock(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error)
@@ -225,7 +225,7 @@ func TestALockThatComesTooLateUnlocksNobodyElses(t *testing.T) {
 	p.unlock()
 	eventually(t, "the late lock", func() bool { return len(handle.turnstile) == 0 })
 	check()
-	if err := p.lock(t.Context()); err != nil { // nobody has kept it
+	if err := p.lock(t.Context(), 0); err != nil { // nobody has kept it
 		t.Fatal(err)
 	}
 	p.unlock()

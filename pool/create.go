@@ -9,11 +9,20 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/poolrun/poolrun/gate"
+	"github.com/poolrun/poolrun/internal/crash"
+	"github.com/poolrun/poolrun/internal/ledger"
+	"github.com/poolrun/poolrun/internal/sem"
 	"github.com/poolrun/poolrun/internal/shm"
 )
 
-// Config says what a pool is to be.
+// The limits of a pool.
+const (
+	MaxSlots        = ledger.MaxSlots
+	MaxParticipants = ledger.MaxParticipants // holders and waiters
+	MaxItemBytes    = ledger.MaxItemBytes
+)
+
+// Config describes a pool to be created.
 type Config struct {
 	Size  int         // slots: 1 to MaxSlots; 0 for as many as there are items
 	Mode  fs.FileMode // permission bits of both files, exactly; 0 for 0600
@@ -35,7 +44,7 @@ func (c Config) check() (Config, error) {
 	case c.Size < 1 || c.Size > MaxSlots:
 		return invalid(fmt.Sprintf("size %d", c.Size), fmt.Sprintf("a pool has 1 to %d slots", MaxSlots))
 	case c.Mode != c.Mode.Perm():
-		return invalid(fmt.Sprintf("mode %#o", c.Mode), "only permission bits count")
+		return invalid(fmt.Sprintf("mode %#o", c.Mode), "it has more than permission bits")
 	case c.Mode&0o600 != 0o600:
 		return invalid(fmt.Sprintf("mode %#o", c.Mode), "the owner must be able to read and write")
 	case c.Group != nil && (*c.Group < 0 || *c.Group >= math.MaxUint32):
@@ -51,14 +60,9 @@ func (c Config) check() (Config, error) {
 	return c, nil
 }
 
-// Create makes a pool that did not exist: ErrExist where it does, ErrInvalid,
-// ErrRefused where one of its names is taken by something else or /dev/shm is
-// full. Nothing is changed after a failure.
-//
-// The ledger is in the state forming, and locked by its creator, until the pool
-// has both of its names. If the process is killed before the first link, nothing
-// is left, since neither file has a name; after it, the lock is free and the
-// state says forming, and whoever opens the pool next removes it.
+// Create makes a pool that does not exist yet. It returns ErrExist if there is one,
+// ErrNameTaken if another object has one of its names, ErrNoSpace if /dev/shm is full, or
+// ErrInvalid. After an error nothing is changed.
 func Create(name string, config Config) error {
 	owner := shm.Caller
 	if config.Group != nil {
@@ -67,9 +71,14 @@ func Create(name string, config Config) error {
 	return create(name, config, owner, nil)
 }
 
-// create makes the pool's ledger and, unless one is left of an earlier pool, its
+// create makes the pool's ledger and, unless one is left from an earlier pool, its
 // semaphore.
-func create(name string, config Config, owner shm.Owner, left *gate.Sem) error {
+//
+// The ledger is forming, and its creator has its lock, until the pool has both of its
+// names. If the process is killed before the first link, nothing is left, since neither file
+// has a name. If it is killed later, the lock is free and the ledger is forming: the next
+// process that opens the pool removes it.
+func create(name string, config Config, owner shm.Owner, left *sem.Sem) error {
 	name, err := CheckName(name)
 	if err != nil {
 		return err
@@ -77,94 +86,69 @@ func create(name string, config Config, owner shm.Owner, left *gate.Sem) error {
 	if config, err = config.check(); err != nil {
 		return err
 	}
-	object, err := shm.Anonymous(ledgerSize, config.Mode, owner)
+	object, err := shm.Anonymous(ledger.Size, config.Mode, owner)
 	if err != nil {
-		return fail(name, ErrRefused, fmt.Errorf("cannot make its ledger in %s: %w", shm.Dir, err))
+		return explain(name, fmt.Errorf("cannot make its ledger in %s: %w", shm.Dir, err))
 	}
 	p, err := newPool(name, object)
 	if err != nil {
 		return err
 	}
 	defer p.Close()
-	if err := p.lock(context.Background()); err != nil {
-		return fail(name, ErrRefused, err)
-	}
-	defer p.unlock()
-	return p.safely(func() error { return p.found(config, owner, left) })
+	return p.use(func() error {
+		return p.locked(context.Background(), lockLimit, func() error { return p.build(config, owner, left) })
+	})
 }
 
-// found makes a pool of a new ledger, under its lock.
-func (p *Pool) found(config Config, owner shm.Owner, left *gate.Sem) (err error) {
-	sem := left
-	if sem == nil {
-		if sem, err = prepareGate(config.Size, config.Mode, owner); err != nil {
-			return p.fail(ErrRefused, err)
+// build makes a pool of a new ledger, under its lock.
+func (p *Pool) build(config Config, owner shm.Owner, left *sem.Sem) (err error) {
+	gate := left
+	if gate == nil {
+		if gate, err = makeGate(config.Size, config.Mode, owner); err != nil {
+			return err
 		}
-		defer sem.Close()
+		defer gate.Close()
 	}
-	p.ledger.format(config, sem.Inode())
+	p.mem.Format(rand.Uint64(), gate.Inode, time.Now().UnixNano(), config.Size, config.Items)
 
-	step("nothing linked")
+	crash.Point("nothing linked")
 	for {
 		if err := p.object.Link(ledgerFile(p.name)); err == nil {
 			break
 		} else if !errors.Is(err, fs.ErrExist) {
-			return p.fail(ErrRefused, err)
+			return err
 		}
 		// Open removes what a dead creator or destroyer has left there.
-		other, err := openLedger(p.name, shm.ReadWrite)
-		if err == nil {
-			err = other.openGate(shm.ReadWrite)
+		if other, err := Open(p.name); err == nil {
 			other.Close()
-		}
-		if err == nil {
-			return p.fail(ErrExist, nil)
-		}
-		if !errors.Is(err, ErrNotExist) {
+			return p.fail(ErrExist)
+		} else if !errors.Is(err, ErrNotExist) {
 			return err
 		}
 	}
-	step("ledger linked")
+	crash.Point("ledger linked")
 	if left == nil {
-		if err := sem.Link(p.name); err != nil {
+		if err := gate.Link(sem.File(p.name)); err != nil {
 			shm.Unlink(ledgerFile(p.name))
 			if errors.Is(err, fs.ErrExist) {
-				err = fmt.Errorf("a semaphore of that name exists, and belongs to no pool: %s", shm.Path("sem."+p.name[1:]))
+				return &Error{p.name, ErrNameTaken, fmt.Errorf("%s is a semaphore that belongs to no pool", shm.Path(sem.File(p.name)))}
 			}
-			return p.fail(ErrRefused, err)
+			return err
 		}
 	}
-	step("semaphore linked")
-	p.ledger.life.Store(alive)
-	step("pool alive")
+	crash.Point("semaphore linked")
+	p.mem.Life.Store(ledger.LifeAlive)
+	crash.Point("pool alive")
 	return nil
 }
 
-// prepareGate makes a semaphore with the pool's tag and the standing sleeper, and
-// without a name.
-func prepareGate(value int, mode fs.FileMode, owner shm.Owner) (*gate.Sem, error) {
-	sem, err := gate.Prepare(value, mode, owner.UID, owner.GID)
-	if err != nil {
-		return nil, err
+// makeGate makes a pool's semaphore, without a name. It counts a standing sleeper, for
+// good: so every sem_post(3) makes a wake call, and a process in line can sleep on the
+// semaphore without being counted, and die in its sleep without leaving a count.
+func makeGate(value int, mode fs.FileMode, owner shm.Owner) (*sem.Sem, error) {
+	gate, err := sem.Make(value, mode, owner, sem.TagPool)
+	if err == nil {
+		gate.CountSleeper()
 	}
-	if err := errors.Join(sem.SetTag(gate.TagPool), sem.CountSleeper()); err != nil {
-		sem.Close()
-		return nil, err
-	}
-	return sem, nil
-}
-
-// format fills in a new ledger, which is all zero.
-func (l *ledger) format(config Config, semaphore uint64) {
-	l.version.Store(ledgerVersion)
-	l.id.Store(rand.Uint64())
-	l.gate.Store(semaphore)
-	l.created.Store(time.Now().UnixNano())
-	l.size.Store(uint32(config.Size))
-	l.hasItems.Store(uint32(min(len(config.Items), 1)))
-	for i, text := range config.Items {
-		l.items[i].set(text)
-	}
-	l.life.Store(forming)
-	l.magic.Store(ledgerMagic)
+	return gate, err
 }

@@ -7,47 +7,48 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/poolrun/poolrun/gate"
+	"github.com/poolrun/poolrun/internal/crash"
 	"github.com/poolrun/poolrun/internal/futex"
+	"github.com/poolrun/poolrun/internal/ledger"
+	"github.com/poolrun/poolrun/internal/sem"
 	"github.com/poolrun/poolrun/internal/shm"
 )
 
-// Destroy removes a pool that nobody uses: ErrInUse, with nothing changed, where
-// somebody holds a slot or waits for one, a program that shares its semaphore included;
-// ErrRefused where the caller is neither the pool's owner nor root.
+// Destroy removes a pool that is not in use. It returns ErrInUse if anybody holds a slot or
+// waits for one, including a program that shares the semaphore, and ErrPermission if the
+// caller is neither the pool's owner nor root. After an error nothing is changed.
 func (p *Pool) Destroy() error {
 	return p.use(func() error {
 		if err := p.mayRemove(); err != nil {
 			return err
 		}
-		return p.orStuck(p.afterReaping(func() error {
-			if err := p.reapAll(); err != nil {
+		return p.updateReaped(func() error {
+			if err := p.reapWaiting(); err != nil {
 				return err
 			}
-			used, err := p.isUsed()
-			if err != nil {
-				return err
-			}
-			if used {
-				return p.fail(ErrInUse, nil)
+			if p.isUsed() {
+				return p.fail(ErrInUse)
 			}
 			return p.end()
-		}))
+		})
 	})
 }
 
-// ForceDestroy removes a pool whoever uses it. Who holds a slot is not disturbed;
-// who waits for one gets ErrDestroyed. It does so even if a process that is stopped
-// has the ledger lock, and if the pool is damaged.
+// ForceDestroy removes a pool even if it is in use. Holders are not disturbed, and waiters
+// get ErrDestroyed. It also removes a damaged pool, and one whose ledger lock is held by a
+// stopped process, after it has waited for that lock for five seconds.
 func (p *Pool) ForceDestroy() error {
 	return p.use(func() error {
 		if err := p.mayRemove(); err != nil {
 			return err
 		}
-		err := p.lockedWithin(lockWithin, p.end)
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = p.safely(p.end)
-		}
+		err := p.safely(func() error {
+			err := p.update(p.open, lockLimit, p.end)
+			if errors.Is(err, ErrStuck) {
+				err = p.end()
+			}
+			return err
+		})
 		if errors.Is(err, ErrDamaged) {
 			return Remove(p.name)
 		}
@@ -55,21 +56,21 @@ func (p *Pool) ForceDestroy() error {
 	})
 }
 
-// mayRemove is asked before a pool is marked as destroyed or drained: whoever cannot
-// remove its names must not begin. It is not asked under the lock, since the name of
-// the owner can take time to find.
+// mayRemove is asked before a pool is marked as destroyed or drained: a caller that cannot
+// remove its names must not begin. It is not asked under the lock, because looking up the
+// owner's name can take time.
 func (p *Pool) mayRemove() error {
-	if p.object.MayUnlink() && p.gate.MayUnlink() {
+	if p.object.MayUnlink() && p.mem.Gate.MayUnlink() {
 		return nil
 	}
-	return p.fail(ErrRefused, fmt.Errorf("only its owner can remove it: %s", p.object.OwnerName()))
+	return &Error{p.name, ErrPermission, fmt.Errorf("only its owner, %s, and root can remove it", p.object.OwnerName())}
 }
 
-// Drain admits nobody new, waits until all who hold or wait have come and gone,
-// and destroys the pool. It returns ctx's error when ctx is done before; then,
-// and also when its process dies, newcomers are admitted again. ErrDraining where
-// another drains the pool already, ErrRefused at once where the caller is neither the
-// pool's owner nor root.
+// Drain refuses newcomers, waits until all holders and waiters have come and gone, and
+// destroys the pool. If ctx is done earlier, it returns ctx's error. Then, and also if its
+// process dies, newcomers are admitted again. It returns ErrDraining if another process
+// drains the pool already, and ErrPermission at once if the caller is neither the pool's
+// owner nor root.
 func (p *Pool) Drain(ctx context.Context) error {
 	return p.use(func() error {
 		if err := p.mayRemove(); err != nil {
@@ -82,173 +83,154 @@ func (p *Pool) Drain(ctx context.Context) error {
 }
 
 func (p *Pool) drain(ctx context.Context) error {
-	var r ref
-	var ticket uint64
-	err := p.locked(ctx, func() (err error) {
-		if err = p.admitsNewcomers(); err != nil {
+	var id LeaseID
+	var rec *ledger.Participant
+	err := p.update(ctx, 0, func() error {
+		if err := p.admitsNewcomers(); err != nil {
 			return err
 		}
-		if r, err = p.recruit(request{weight: 1}); err != nil {
+		r, record, err := p.claimRecord(request{weight: 1})
+		if err != nil {
 			return err
 		}
-		ticket = p.ledger.must(r).ticket.Load()
-		return p.change(drain, r, nothing)
+		id, rec = p.leaseID(r, record), record
+		return p.mem.Change(ledger.OpDrain, r, ledger.CountNothing)
 	})
 	if err != nil {
 		return err
 	}
 	watch := p.startWatch()
-	defer func() { watch.stop() }()
+	defer watch.stop()
 	limit := time.Second
 	if watch == nil {
 		limit = scanInterval
 	}
 	for {
-		var word uint32
-		ended := false
-		_, _, err := p.reapHolders(ctx)
+		ended, word := false, uint32(0)
+		_, _, err := p.reapHolders(ctx, 0)
 		if err == nil {
-			err = p.locked(ctx, func() error {
-				if p.ledger.life.Load() != alive {
-					return p.fail(ErrNotExist, nil)
+			err = p.update(ctx, 0, func() error {
+				if p.mem.Life.Load() != ledger.LifeAlive {
+					return p.fail(ErrNotExist)
 				}
 				if err := p.reapLine(); err != nil {
 					return err
 				}
-				word = p.ledger.at(r).word.Load()
-				used, err := p.isUsed()
-				if err != nil {
-					return err
-				}
-				if ended = !used; ended {
+				word = rec.Word.Load()
+				if ended = !p.isUsed(); ended {
 					return p.end()
 				}
-				return why(ctx)
+				return cause(ctx)
 			})
 		}
-		if err == nil && !ended {
-			futex.Sleep(ctx, &p.ledger.at(r).word, word, limit)
-			continue
-		}
 		if err != nil {
-			p.depart(leaveWithin, r, ticket, leave, nothing)
+			p.endParticipation(leaveLimit, id, ledger.OpLeave, ledger.CountNothing)
 		}
-		return err
+		if ended || err != nil {
+			return err
+		}
+		futex.Sleep(ctx, &rec.Word, word, limit)
 	}
 }
 
-// end marks the pool as destroyed, removes its names, and wakes all who sleep in it.
-// If the process is killed after the mark, whoever opens the pool next removes what is
-// left of it, and those who sleep find the mark within a heartbeat. If the kernel
-// refuses to remove the first name, the pool is as it was.
+// end marks the pool as destroyed, removes its names, and wakes everybody who sleeps in it.
+// If the process is killed after the mark, the next process that opens the pool removes
+// what is left, and sleepers find the mark by themselves. If the kernel refuses to remove the
+// first name, the pool is as it was.
 //
-// By force it runs without the ledger lock: the mark is one word, and nothing that
-// the owner of the lock may still do takes it back.
+// By force it runs without the ledger lock: the mark is one word, and nothing that the
+// owner of the lock may still do takes it back.
 func (p *Pool) end() error {
-	l := p.ledger
-	if err := l.check(); err != nil {
+	if err := p.mem.Check(); err != nil {
 		return err
 	}
-	if !l.life.CompareAndSwap(alive, destroyed) {
-		return p.fail(ErrNotExist, nil)
+	if !p.mem.Life.CompareAndSwap(ledger.LifeAlive, ledger.LifeDestroyed) {
+		return p.fail(ErrNotExist)
 	}
-	step("marked as destroyed")
-	err := p.bury()
-	if err != nil && gate.IsNamed(p.name, l.gate.Load()) {
-		l.life.Store(alive)
+	crash.Point("marked as destroyed")
+	err := p.removeNames()
+	if err != nil && p.gateIsNamed() {
+		p.mem.Life.Store(ledger.LifeAlive)
 		return err
 	}
-	p.tellAll()
-	step("all told")
+	p.mem.WakeRecords()
+	crash.Point("all told")
 	return err
 }
 
-// tellAll wakes all who sleep in the pool. It goes through the records and follows no
-// link: without the lock the line may be in the middle of a change.
-func (p *Pool) tellAll() {
-	p.gate.Wake(futex.Everybody)
-	for r := ref(1); r <= min(p.ledger.used.Load(), MaxParticipants); r++ {
-		p.poke(r)
-	}
+// gateIsNamed reports whether the semaphore's name leads to the pool's own semaphore.
+func (p *Pool) gateIsNamed() bool {
+	return shm.IsNamed(sem.File(p.name), p.mem.GateInode.Load())
 }
 
-// bury removes the names of a pool that is not alive, under its ledger lock unless by
-// force: the ledger's last, since it tells which semaphore is the pool's. A name that
-// leads to something else by now is left alone.
-func (p *Pool) bury() error {
+// removeNames removes the names of a pool that is not alive, under its ledger lock unless by
+// force. The ledger's name goes last, because the ledger says which semaphore is the pool's.
+// A name that leads to another object by now is left alone.
+func (p *Pool) removeNames() error {
 	file := ledgerFile(p.name)
 	if !shm.IsNamed(file, p.object.Inode) {
 		return nil
 	}
-	if gate.IsNamed(p.name, p.ledger.gate.Load()) {
-		if err := gate.Unlink(p.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return p.fail(ErrRefused, err)
+	if p.gateIsNamed() {
+		if err := shm.Unlink(sem.File(p.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
 	}
-	step("semaphore unlinked")
+	crash.Point("semaphore unlinked")
 	if err := shm.Unlink(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return p.fail(ErrRefused, err)
+		return err
 	}
-	step("ledger unlinked")
+	crash.Point("ledger unlinked")
 	return nil
 }
 
-// buryUnlessAlive waits for whoever is creating or destroying the pool at this
-// moment, and removes the pool if that one has died half way.
-func (p *Pool) buryUnlessAlive() error {
-	ctx, cancel := context.WithTimeout(context.Background(), lockWithin)
-	defer cancel()
-	if err := p.lock(ctx); err != nil {
-		return p.orStuck(err)
-	}
-	defer p.unlock()
-	if p.ledger.life.Load() == alive {
-		return nil
-	}
-	p.ledger.life.Store(destroyed)
-	return p.bury()
+// removeUnlessAlive waits for a process that is creating or destroying the pool at the
+// moment, and removes the pool if that process has died on the way.
+func (p *Pool) removeUnlessAlive() error {
+	return p.locked(context.Background(), lockLimit, func() error {
+		if p.mem.Life.Load() == ledger.LifeAlive {
+			return nil
+		}
+		p.mem.Life.Store(ledger.LifeDestroyed)
+		return p.removeNames()
+	})
 }
 
-// Remove removes the files of a pool that cannot be opened, being damaged or
-// another user's, without a look at what is in the ledger. It refuses what is not a
-// regular file, and leaves a semaphore alone that was not made for a pool.
+// Remove removes the files of a pool that cannot be opened, without looking at what is in
+// its ledger. It refuses a file that is not a regular one (ErrNameTaken), and leaves a
+// semaphore alone that was not made for a pool. It returns ErrNotExist if there is nothing
+// to remove.
 func Remove(name string) error {
 	name, err := CheckName(name)
 	if err != nil {
 		return err
 	}
-	removed := func(file string) (bool, error) {
+	files := []string{ledgerFile(name)}
+	if !isForeign(name) {
+		files = append(files, sem.File(name))
+	}
+	found := false
+	for _, file := range files {
 		err := shm.Remove(file)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return false, fail(name, ErrRefused, err)
+			return explain(name, err)
 		}
-		return err == nil, nil
-	}
-	found, err := removed(ledgerFile(name))
-	if err != nil {
-		return err
-	}
-	if !isForeign(name) {
-		gateFound, err := removed("sem." + name[1:])
-		if err != nil {
-			return err
-		}
-		found = found || gateFound
+		found = found || err == nil
 	}
 	if !found {
-		return fail(name, ErrNotExist, nil)
+		return &Error{name, ErrNotExist, nil}
 	}
 	return nil
 }
 
-// isForeign reports whether the name leads to a semaphore that was not made for a
-// pool. What is not a semaphore at all is taken for the remains of a pool's.
+// isForeign reports whether the name leads to a semaphore that was not made for a pool. A
+// file that is not a semaphore at all counts as the remains of a pool's.
 func isForeign(name string) bool {
-	sem, err := gate.OpenReadOnly(name)
+	gate, err := sem.Open(name, shm.ReadOnly)
 	if err != nil {
 		return false
 	}
-	defer sem.Close()
-	tag, err := sem.Tag()
-	return err == nil && tag != gate.TagPool && sem.IsSound()
+	defer gate.Close()
+	defer shm.CatchFault(&err, shm.PanicOnFault())
+	return gate.Tag() != sem.TagPool && gate.IsSound()
 }

@@ -5,41 +5,40 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/poolrun/poolrun/internal/ledger"
 	"golang.org/x/sys/unix"
 )
 
-// A doze is the sleep of a process in line. Most of the time nothing happens there,
-// for very many processes; yet a line whose first is dead or stopped must be noticed
-// within two seconds by whoever is alive. So a sleeper wakes now and then for an
-// instant, in which it does no more than a few system calls:
+// A doze is the sleep of a process in line. Most of the time nothing happens there, and for
+// very many processes. Yet any living process must notice a first in line that is dead or
+// stopped within two seconds. So a sleeper wakes now and then for a moment, in which it makes
+// a few system calls:
 //
-//   - The sleeper for a first in line notes the time (attended), and looks whether the
-//     pool is still alive: whoever destroyed it may have died before it told anybody.
-//   - Any other looks at that note. If it is old, the gate is deserted, and the sleep
+//   - The sleeper for a first in line notes the time (Attended), and looks whether the pool
+//     is still alive: the process that destroyed it may have died before it told anybody.
+//   - Any other sleeper looks at that note. If it is old, the gate is deserted, and the sleep
 //     ends.
 //
-// The invariant: whenever somebody waits, every sleeper of the line has looked at
-// attended within its period, which depends on how many sleepers there are (see
-// period).
+// The invariant: while anybody waits, every sleeper of the line has looked at Attended within
+// its period, which depends on the number of sleepers.
 //
-// Go is not told of these moments: to wake the scheduler with all that belongs to it
-// costs ten times as much. The whole loop is one system call to it, as in
-// syscall.Syscall; so no function in it may need more stack. And the ledger is read
-// and written with pread(2) and pwrite(2), for a fault here, in a file that somebody
-// has truncated, would end the program.
+// The Go scheduler does not hear of these moments, since waking it costs far more than the
+// system calls do. To Go the whole loop is one system call, as in syscall.Syscall. So no
+// function in it may need more stack. It reads and writes the ledger with pread(2) and
+// pwrite(2): if somebody has truncated the file, a fault in here would end the program.
 type doze struct {
-	word  *atomic.Uint32 // sleeps while this
-	value uint32         // has this value
-	until int64          // wakes at this moment, see now
+	word  *atomic.Uint32 // sleeps while this word
+	value uint32         // has this value,
+	until int64          // and until this moment at most
 
 	sleepers uint32 // in the line, as far as it knows
 
-	fd         int   // the ledger
-	attends    bool  // for a first in line
-	bootOffset int64 // see now
+	fd      int  // the ledger
+	attends bool // for a first in line
+	clock   ledger.Clock
 
 	timeout unix.Timespec
-	clock   unix.Timespec
+	time    unix.Timespec
 	note    struct {
 		attended int64
 		sleepers uint32
@@ -48,24 +47,21 @@ type doze struct {
 }
 
 const (
-	// How often the sleeper of a first in line notes the time, and when a note is old.
+	// How often the sleeper for a first in line notes the time, and when a note is old.
 	attendEvery = 250 * time.Millisecond
 	unattended  = 500 * time.Millisecond
 
-	// How often other sleepers look: not more often than this, and so rarely that all
-	// together look so many times a second.
+	// How often other sleepers look: not more often than this, and so rarely that all of
+	// them together look so many times a second.
 	shortestPeriod = 500 * time.Millisecond
 	looksPerSecond = 100
-	// Sleepers wake at multiples of this: many at one moment cost less than one after
-	// the other, for each of which a processor has to wake.
+	// Sleepers wake at multiples of this: many wake-ups at one moment cost less than as many
+	// at different moments, each of which has to wake a processor.
 	together = 500 * time.Millisecond
-	// Up to so many sleepers a first in line that is dead or stopped is noticed by any
-	// one of the others within two seconds.
-	promptSleepers = 150
 )
 
-// isOld reports whether a note of attended says that the gate is deserted. One from the
-// future, in a ledger that somebody scribbled on, says so too.
+// isOld reports whether a note in Attended says that the gate is deserted. A note from the
+// future, in a ledger that somebody has scribbled on, says so too.
 //
 //go:nosplit
 func isOld(now, attended int64) bool {
@@ -76,31 +72,31 @@ func isOld(now, attended int64) bool {
 //
 //go:nosplit
 func period(sleepers uint32) int64 {
-	return max(int64(shortestPeriod), int64(min(sleepers, MaxParticipants))*(int64(time.Second)/looksPerSecond))
+	return max(int64(shortestPeriod), int64(min(sleepers, ledger.MaxParticipants))*(int64(time.Second)/looksPerSecond))
 }
 
 const (
-	attendedAt = unsafe.Offsetof(ledger{}.attended)
-	lifeAt     = unsafe.Offsetof(ledger{}.life)
+	attendedAt = unsafe.Offsetof(ledger.Ledger{}.Attended) // sleepers come right after it
+	lifeAt     = unsafe.Offsetof(ledger.Ledger{}.Life)
 )
 
-// An end is what has ended a sleep.
-type end int
+// A sleepEnd is what has ended a sleep.
+type sleepEnd int
 
 const (
-	woken          end = iota // or the word has another value, or for no reason
-	timeIsUp                  // until has come
-	gateIsDeserted            // the first in line does not attend to it
+	endWoken    sleepEnd = iota // a wake-up, or another value of the word, or no reason
+	endTimeout                  // until has come
+	endDeserted                 // the first in line does not attend to the gate
 )
 
 //go:nosplit
 //go:norace
-func (d *doze) sleep() (end end) {
+func (d *doze) sleep() (end sleepEnd) {
 	entersyscall()
 	for {
 		now := d.now()
 		if now >= d.until {
-			end = timeIsUp
+			end = endTimeout
 			break
 		}
 		left := int64(attendEvery)
@@ -118,14 +114,14 @@ func (d *doze) sleep() (end end) {
 		if now = d.now(); d.attends {
 			d.note.attended = now
 			d.access(unix.SYS_PWRITE64, unsafe.Pointer(&d.note), unsafe.Sizeof(d.note.attended), attendedAt)
-			if !d.access(unix.SYS_PREAD64, unsafe.Pointer(&d.life), unsafe.Sizeof(d.life), lifeAt) || d.life != alive {
+			if !d.access(unix.SYS_PREAD64, unsafe.Pointer(&d.life), unsafe.Sizeof(d.life), lifeAt) || d.life != ledger.LifeAlive {
 				break
 			}
 			continue
 		}
 		if !d.access(unix.SYS_PREAD64, unsafe.Pointer(&d.note), unsafe.Sizeof(d.note), attendedAt) ||
 			isOld(now, d.note.attended) {
-			end = gateIsDeserted
+			end = endDeserted
 			break
 		}
 		d.sleepers = d.note.sleepers
@@ -139,8 +135,8 @@ const futexWait = 0 // FUTEX_WAIT, linux/futex.h
 //go:nosplit
 //go:norace
 func (d *doze) now() int64 {
-	unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, uintptr(unsafe.Pointer(&d.clock)), 0)
-	return d.clock.Sec*1e9 + d.clock.Nsec - d.bootOffset
+	unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, uintptr(unsafe.Pointer(&d.time)), 0)
+	return d.time.Sec*1e9 + d.time.Nsec - int64(d.clock)
 }
 
 //go:nosplit
@@ -150,8 +146,7 @@ func (d *doze) access(call uintptr, to unsafe.Pointer, length, at uintptr) bool 
 	return n == length
 }
 
-// What syscall.Syscall is made of; both are open to this use ("hall of shame" in
-// runtime/proc.go).
+// What syscall.Syscall is made of. The runtime leaves both open to this use (runtime/proc.go).
 //
 //go:linkname entersyscall runtime.entersyscall
 func entersyscall()

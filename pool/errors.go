@@ -1,34 +1,50 @@
 package pool
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+
+	"github.com/poolrun/poolrun/internal/ledger"
+	"github.com/poolrun/poolrun/internal/shm"
+	"golang.org/x/sys/unix"
 )
 
-// The kinds of error that this package returns. errors.Is tells them apart; the
-// text of an error names the pool.
+// The kinds of error that this package returns, for errors.Is. Each error's text names the
+// pool. ErrNotExist, ErrExist, ErrPermission and ErrClosed are also the errors of these
+// names in package io/fs.
 var (
-	ErrNotExist  error = kind("no pool %s")
-	ErrExist     error = kind("pool %s exists already")
-	ErrInvalid   error = kind("invalid %s")
-	ErrBusy      error = kind("no free slot in pool %s")
-	ErrTooHeavy  error = kind("pool %s has too few slots")
-	ErrInUse     error = kind("pool %s is in use")
-	ErrDraining  error = kind("pool %s admits nobody new, it is being drained")
-	ErrDestroyed error = kind("pool %s was destroyed")
-	ErrFull      error = kind("pool %s has no room for another participant")
-	ErrDamaged   error = kind("pool %s is damaged")
-	ErrRefused   error = kind("cannot use pool %s")
-	ErrClosed    error = kind("pool %s was closed")
-	ErrReleased  error = kind("the lease of a slot of pool %s was released already")
+	ErrInvalid     error = &kind{"invalid %s", fs.ErrInvalid}
+	ErrNotExist    error = &kind{"no pool %s", fs.ErrNotExist}
+	ErrExist       error = &kind{"pool %s exists already", fs.ErrExist}
+	ErrPermission  error = &kind{"cannot use pool %s", fs.ErrPermission} // the caller may not, or must not trust the pool
+	ErrNameTaken   error = &kind{"cannot use pool %s", nil}              // another object has it
+	ErrNoSpace     error = &kind{"no space for pool %s", nil}            // /dev/shm is full
+	ErrUnavailable error = &kind{"cannot use pool %s", nil}              // the system lacks something at the moment
+	ErrStuck       error = &kind{"cannot use pool %s", nil}              // a process holds its lock and does not move
+	ErrVersion     error = &kind{"pool %s was made by another version of poolrun", nil}
+	ErrDamaged     error = &kind{"pool %s is damaged", nil}
+	ErrDestroyed   error = &kind{"pool %s was destroyed", nil}
+	ErrDraining    error = &kind{"pool %s is being drained and admits no newcomers", nil}
+	ErrInUse       error = &kind{"pool %s is in use", nil}
+	ErrBusy        error = &kind{"no free slot in pool %s", nil}
+	ErrTooHeavy    error = &kind{"pool %s has too few slots", nil}
+	ErrFull        error = &kind{"pool %s has no room for another participant", nil}
+	ErrClosed      error = &kind{"pool %s was closed", fs.ErrClosed}
+	ErrReleased    error = &kind{"the lease on a slot of pool %s was released already", nil}
 )
 
-type kind string
+type kind struct {
+	format string
+	is     error // what it is in package io/fs, if anything
+}
 
-func (k kind) Error() string { return strings.ReplaceAll(string(k), " %s", "") }
+func (k *kind) Error() string { return strings.ReplaceAll(k.format, " %s", "") }
+func (k *kind) Unwrap() error { return k.is }
 
-// An Error tells what is wrong with which pool.
+// An Error says what is wrong with which pool.
 type Error struct {
 	Pool  string
 	Kind  error // one of the errors above
@@ -36,7 +52,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	text := fmt.Sprintf(string(e.Kind.(kind)), e.Pool)
+	text := fmt.Sprintf(e.Kind.(*kind).format, e.Pool)
 	if e.Cause != nil {
 		text += ": " + e.Cause.Error()
 	}
@@ -50,12 +66,30 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Kind, e.Cause}
 }
 
-func (p *Pool) fail(kind, cause error) error { return fail(p.name, kind, cause) }
+func (p *Pool) fail(kind error) error { return &Error{p.name, kind, nil} }
 
-func fail(name string, kind, cause error) error {
-	var own *Error
-	if errors.As(cause, &own) {
-		return cause
+// explain makes an Error of any error, except of a context's.
+func explain(name string, err error) error {
+	if err == nil || errors.As(err, new(*Error)) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
 	}
-	return &Error{name, kind, cause}
+	return &Error{name, kindOf(err), err}
+}
+
+// kindOf sorts what shared memory and the kernel say. Only what the memory says is damage:
+// what the kernel says is only why the pool cannot be used now.
+func kindOf(err error) error {
+	switch {
+	case errors.As(err, new(ledger.Damage)), errors.Is(err, shm.ErrFault), errors.Is(err, shm.ErrWrongSize):
+		return ErrDamaged
+	case errors.Is(err, ledger.ErrVersion):
+		return ErrVersion
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS):
+		return ErrPermission
+	case errors.As(err, new(*shm.Refused)):
+		return ErrNameTaken
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		return ErrNoSpace
+	}
+	return ErrUnavailable
 }

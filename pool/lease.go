@@ -6,18 +6,18 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/poolrun/poolrun/internal/ledger"
 	"golang.org/x/sys/unix"
 )
 
-// A Lease is what a holder has: its slots, until Release or the end of the process.
-// After Release its methods change nothing and return ErrReleased; after the pool was
-// closed, ErrClosed.
+// A Lease is what a holder has: its slots, until Release or the end of the process. After
+// Release its methods change nothing and return ErrReleased, and after the pool was closed
+// ErrClosed.
 type Lease struct {
 	pool   *Pool
-	r      ref
-	ticket uint64
-	first  int   // slot
-	others []int // slots, where the weight is above 1
+	id     LeaseID
+	rec    *ledger.Participant
+	slots  []int
 	waited time.Duration
 
 	mutex    sync.Mutex
@@ -25,50 +25,48 @@ type Lease struct {
 	released bool
 }
 
-// Slots are the numbers of the slots, each from 0 to the pool's size less one, and
-// held by nobody else.
-func (l *Lease) Slots() []int { return append([]int{l.first}, l.others...) }
+// Slots are the numbers of the slots, in ascending order. Each is from 0 to the pool's size
+// less one, and no other holder has it.
+func (l *Lease) Slots() []int { return append([]int(nil), l.slots...) }
 
 // Waited is how long the lease was waited for.
 func (l *Lease) Waited() time.Duration { return l.waited }
 
-// Items are what the slots stand for, in the order of Slots; none where the pool
-// has no items.
+// Items are what the slots stand for, in the order of Slots, or none if the pool has no
+// items.
 func (l *Lease) Items() (items []string, err error) {
 	err = l.use(func() error {
-		items = l.pool.ledger.itemsOf(l.Slots())
+		items = l.pool.itemsOf(l.slots)
 		return nil
 	})
 	return items, err
 }
 
-// use runs f while the lease and its pool are open. Everything in here that touches
-// the record or a descriptor does it so: both are somebody else's afterwards.
+// use runs f while the lease and its pool are open. Afterwards the record and the
+// descriptors may belong to others.
 func (l *Lease) use(f func() error) error {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	if l.released {
-		return l.pool.fail(ErrReleased, nil)
+		return l.pool.fail(ErrReleased)
 	}
 	return l.pool.use(f)
 }
 
-// Guard returns a descriptor which keeps the slots held, after the death of this
-// process, for as long as any process has it open. It is for a child to inherit;
-// it has the close-on-exec flag, is read-only, and belongs to the lease, which
-// closes it. Release frees the slots even where a process still has it open.
+// Guard returns a descriptor that keeps the slots held, after the death of this process,
+// for as long as any process has it open. It is made for a child to inherit: it is
+// read-only and has the close-on-exec flag. It belongs to the lease, which closes it.
+// Release frees the slots even if a process still has the descriptor open.
 func (l *Lease) Guard() (fd int, err error) {
 	err = l.use(func() (err error) {
 		if l.guard >= 0 {
 			return nil
 		}
-		guard, err := l.pool.openGuard(l.r)
-		if err != nil {
+		if l.guard, err = l.pool.openGuard(l.id.r); err != nil {
 			return err
 		}
-		l.guard = guard
 		l.pool.addGuard(l)
-		l.pool.ledger.at(l.r).guarded.Store(1)
+		l.rec.Guarded.Store(1)
 		return nil
 	})
 	if err != nil {
@@ -77,70 +75,63 @@ func (l *Lease) Guard() (fd int, err error) {
 	return l.guard, nil
 }
 
-// CommandPID is the place in the pool's memory for the pid of the child that the
-// lease is held for. Whoever starts the child can let it write its own pid there
-// before it becomes the command: so there is no moment in which it runs and is not
-// known. It must not be touched after Release; and touching it can raise SIGBUS if
-// somebody truncates the pool's file.
+// CommandPID is the place in shared memory for the pid of the child that the lease is held
+// for. The child can write its pid there before it becomes the command (clone(2),
+// CLONE_PARENT_SETTID): then there is no moment at which the command runs and is not known.
+// The place must not be touched after Release. Touching it raises SIGBUS if somebody has
+// truncated the pool's file.
 func (l *Lease) CommandPID() (place *atomic.Int32, err error) {
 	err = l.use(func() error {
-		place = &l.pool.ledger.at(l.r).commandPID
+		place = &l.rec.CommandPID
 		return nil
 	})
 	return place, err
 }
 
-// Started says that the lease is held for a child of this process, which runs
-// and was not waited for. Status shows its pid; and if this process dies, the
-// slots stay held while the child lives, even if it closes the guard.
-func (l *Lease) Started(pid int) error {
+// SetCommandPID notes that the lease is held for a child of this process, which is running
+// and has not been waited for. Status shows its pid. If this process dies, the slots stay
+// held while the child lives, even if the child has closed the guard.
+func (l *Lease) SetCommandPID(pid int) error {
 	return l.use(func() error {
-		rec := l.pool.ledger.at(l.r)
-		rec.commandPID.Store(int32(pid))
-		rec.commandSeen.Store(ticks())
+		l.rec.CommandPID.Store(int32(pid))
+		l.rec.CommandSeen.Store(ticks())
 		return nil
 	})
 }
 
-// CheckGuard reports whether the child has the guard open, as far as can be seen. A child
-// that has closed it, as sudo does, shows no more by the guard that it lives: from then on
-// a process that cannot see the child's pid, in another pid namespace, takes the slots for
-// held. It is for the parent to call now and then, after Started.
+// CheckGuard reports whether the child has the guard open, as far as can be seen, and notes
+// it if not. After a child has closed the guard, as sudo does, the guard does not prove
+// anything about its life any more: a process in another pid namespace, which cannot see the
+// child's pid, then takes the slots for held. The parent should call CheckGuard now and
+// then, after SetCommandPID.
 func (l *Lease) CheckGuard() (open bool, err error) {
 	err = l.use(func() error {
-		rec := l.pool.ledger.at(l.r)
-		open = l.guard >= 0 && l.pool.isOpenIn(rec.commandPID.Load(), l.guard)
+		open = l.guard >= 0 && l.pool.isOpenIn(l.rec.CommandPID.Load(), l.guard)
 		if !open {
-			rec.guarded.Store(0)
+			l.rec.Guarded.Store(0)
 		}
 		return nil
 	})
 	return open, err
 }
 
-// Release gives the slots back and wakes who is next. If that fails, the slots are
-// left to the dead, and will be taken back like theirs.
+// Release gives the slots back and wakes the next in line. If that fails, the slots are
+// taken back as those of a dead holder.
 func (l *Lease) Release() error {
 	return l.use(func() error {
 		l.released = true
-		p := l.pool
-		return errors.Join(l.closeGuard(), p.orStuck(p.depart(lockWithin, l.r, l.ticket, give, released)))
+		err := l.closeGuard()
+		return errors.Join(err, l.pool.endParticipation(lockLimit, l.id, ledger.OpGive, ledger.CountReleased))
 	})
 }
 
-// closeGuard unlocks the guard, also for those who inherited its descriptor: a daemon
-// that the command left behind holds no slot.
+// closeGuard unlocks the guard for all processes that have inherited it: a daemon that the
+// command has left behind holds no slot.
 func (l *Lease) closeGuard() error {
 	if l.guard < 0 {
 		return nil
 	}
 	l.pool.removeGuard(l)
-	err := unlockGuard(l.guard, l.r)
+	err := unlockGuard(l.guard, l.id.r)
 	return errors.Join(err, unix.Close(l.guard))
-}
-
-// isHeld reports whether the record is still this lease's.
-func (l *Lease) isHeld() bool {
-	rec := l.pool.ledger.at(l.r)
-	return rec.state.Load() == held && rec.ticket.Load() == l.ticket
 }

@@ -10,9 +10,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A model of a pool in plain Go: who holds, who waits, in which order. A state
-// machine does the same to it and to a pool, with several open handles as several
-// processes have them, step by step, and compares.
+// A model is a pool in plain Go: the holders, and the waiters in order. A state machine
+// does the same to a model and to a pool, step by step, and compares. It opens the pool
+// several times, as several processes would.
 type model struct {
 	t       *rapid.T
 	name    string
@@ -29,7 +29,7 @@ type modelled struct {
 	weight, priority int
 	dead             bool
 	lease            *Lease // if it holds
-	turn             *turn  // if it waits
+	place            *place // if it waits
 }
 
 func (m *model) inUse() (n int) {
@@ -55,7 +55,7 @@ func (m *model) reap() {
 
 func (m *model) fits(weight int) bool { return m.inUse()+weight <= m.size }
 
-// arrive tells what becomes of a newcomer: it is too heavy, or gets its slots.
+// arrive says what becomes of a newcomer: it is too heavy, or gets its slots.
 func (m *model) arrive(w *modelled) (tooHeavy, admitted bool) {
 	if m.size > 0 && w.weight > m.size {
 		return true, false
@@ -100,14 +100,13 @@ func (m *model) Join(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = w.p.promptly(func() (err error) {
-		lease := new(Lease)
-		if err = w.p.arrive(req, lease); !errors.Is(err, ErrBusy) {
-			w.lease = lease
+	err = w.p.use(func() error {
+		return w.p.update(context.Background(), lockLimit, func() (err error) {
+			if w.lease, err = w.p.takeAtOnce(req); errors.Is(err, ErrBusy) {
+				w.place, err = w.p.joinLine(req)
+			}
 			return err
-		}
-		w.turn, err = w.p.joinLine(req)
-		return err
+		})
 	})
 	switch {
 	case tooHeavy && errors.Is(err, ErrTooHeavy):
@@ -115,14 +114,14 @@ func (m *model) Join(t *rapid.T) {
 		t.Fatal(err)
 	case admitted && w.lease != nil:
 		m.holders = append(m.holders, w)
-	case !admitted && w.turn != nil:
+	case !admitted && w.place != nil:
 		m.insert(w)
 	default:
-		t.Fatalf("admitted: %v, got lease %v, turn %v", admitted, w.lease, w.turn)
+		t.Fatalf("admitted: %v, got lease %v, place %v", admitted, w.lease, w.place)
 	}
 }
 
-// living draws one of those who have not died.
+// living draws a participant that has not died.
 func living(t *rapid.T, list []*modelled) *modelled {
 	alive := slices.DeleteFunc(slices.Clone(list), func(w *modelled) bool { return w.dead })
 	if len(alive) == 0 {
@@ -140,18 +139,17 @@ func (m *model) Look(t *rapid.T) {
 	w := living(t, m.line)
 	tooHeavy := m.size > 0 && w.weight > m.size
 	served := !tooHeavy && m.line[0] == w && m.fits(w.weight)
-	lease := new(Lease)
-	v, err := w.turn.look(context.Background(), lease)
+	v, err := w.place.look(context.Background())
 	switch {
 	case tooHeavy && errors.Is(err, ErrTooHeavy):
-		w.turn.giveUp(err)
+		w.place.leaveLine(err)
 		m.line = remove(m.line, w)
 	case err != nil:
 		t.Fatal(err)
-	case served != v.served:
-		t.Fatalf("%s is to be served: %v, is served: %v", w.text, served, v.served)
+	case served != (v.lease != nil):
+		t.Fatalf("%s is to be served: %v, is served: %v", w.text, served, v.lease)
 	case served:
-		w.lease = lease
+		w.lease = v.lease
 		m.line = remove(m.line, w)
 		m.holders = append(m.holders, w)
 	}
@@ -159,7 +157,7 @@ func (m *model) Look(t *rapid.T) {
 
 func (m *model) GiveUp(t *rapid.T) {
 	w := living(t, m.line)
-	w.turn.giveUp(context.Canceled)
+	w.place.leaveLine(context.Canceled)
 	m.line = remove(m.line, w)
 }
 
@@ -174,13 +172,13 @@ func (m *model) Release(t *rapid.T) {
 // Die is the death of a participant: the kernel drops its claim.
 func (m *model) Die(t *rapid.T) {
 	w := living(t, append(slices.Clone(m.line), m.holders...))
-	r := ref(0)
+	var id LeaseID
 	if w.lease != nil {
-		r = w.lease.r
+		id = w.lease.id
 	} else {
-		r = w.turn.r
+		id = w.place.id
 	}
-	if err := w.p.unclaim(r); err != nil {
+	if err := w.p.unclaim(id.r); err != nil {
 		t.Fatal(err)
 	}
 	w.dead = true
@@ -229,7 +227,7 @@ func (m *model) Check(t *rapid.T) {
 	if !slices.Equal(line, wantLine) || !slices.Equal(holders, wantHolders) {
 		t.Fatalf("line %q, holders %q; want %q, %q", line, holders, wantLine, wantHolders)
 	}
-	if faults := p.ledger.inspect(); len(faults) > 0 {
+	if faults := p.inspect(); len(faults) > 0 {
 		t.Fatalf("%q", faults)
 	}
 }

@@ -8,9 +8,9 @@ import (
 
 const maxNameBytes = 200
 
-// CheckName returns the pool's name with its leading slash, which may be left
-// out, or ErrInvalid: 1 to 200 bytes after the slash, none of them a slash or
-// NUL, and not "." or "..".
+// CheckName returns the pool's name with its leading slash, which may be omitted, or
+// ErrInvalid. A name has 1 to 200 bytes after the slash. None of them is a slash or NUL,
+// and they are not "." or "..".
 func CheckName(name string) (string, error) {
 	base := strings.TrimPrefix(name, "/")
 	var why string
@@ -22,16 +22,17 @@ func CheckName(name string) (string, error) {
 	case base == "." || base == "..":
 		why = "it names a directory"
 	case strings.Contains(base, "/"):
-		why = "it has a slash in it"
+		why = "it contains a slash"
 	case strings.Contains(base, "\x00"):
-		why = "it has a NUL in it"
+		why = "it contains a NUL"
 	default:
 		return "/" + base, nil
 	}
 	return "", &Error{fmt.Sprintf("pool name %q", name), ErrInvalid, errors.New(why)}
 }
 
-// The ledger's file in /dev/shm. The semaphore's name is the pool's own.
+// ledgerFile is the name of the ledger's file in /dev/shm. The semaphore has the pool's own
+// name.
 func ledgerFile(name string) string { return ledgerPrefix + name[1:] }
 
 const ledgerPrefix = "poolrun."

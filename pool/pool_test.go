@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/poolrun/poolrun/gate"
+	"github.com/poolrun/poolrun/internal/shm"
 )
 
 var testPools atomic.Int64
@@ -177,7 +178,7 @@ func TestACallersFunctionThatDoesNotReturnLeavesTheLine(t *testing.T) {
 			}
 			for _, call := range []func(){
 				func() { p.Acquire(t.Context(), OnWait(leave)) },
-				func() { p.Pause(leave) },
+				func() { p.Suspend(leave) },
 			} {
 				var group sync.WaitGroup
 				group.Go(func() {
@@ -200,8 +201,8 @@ func TestACallersFunctionThatDoesNotReturnLeavesTheLine(t *testing.T) {
 	}
 }
 
-// Who gave up used to drop its claim after the ledger lock, so that the next one
-// who got its record found the claim taken.
+// A waiter that gives up releases its claim under the ledger lock. Otherwise the next
+// participant that gets its record could find the claim taken.
 func TestARecordIsNotFreeBeforeItsClaim(t *testing.T) {
 	p := newTestPool(t, Config{Size: 1})
 	lease, err := p.TryAcquire()
@@ -227,7 +228,7 @@ func TestARecordIsNotFreeBeforeItsClaim(t *testing.T) {
 	}
 }
 
-// The fuzzer found it: a waiter looked at the first of a line without one.
+// The fuzzer found this: a waiter looked at the first of a line that has none.
 func TestALineThatLeadsNowhereIsDamageToThoseInIt(t *testing.T) {
 	p := newTestPool(t, Config{Size: 1})
 	lease, err := p.TryAcquire()
@@ -240,22 +241,29 @@ func TestALineThatLeadsNowhereIsDamageToThoseInIt(t *testing.T) {
 		_, err := p.Acquire(context.Background())
 		got <- err
 	}()
-	eventually(t, "one in line", func() bool { return p.ledger.first.Load() != 0 })
-	p.turnstile <- struct{}{}
-	waiter := p.ledger.first.Load()
-	p.ledger.first.Store(0)
-	p.ledger.last.Store(0)
-	<-p.turnstile
-	p.poke(waiter)
-	p.gate.Wake(1)
+	eventually(t, "one in line", p.mem.HasLine)
+	waiter, err := p.mem.First()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The links to the head and to the tail, as the test of the layout has them.
+	f, err := os.OpenFile(shm.Path(ledgerFile(p.Name())), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(make([]byte, 8), 56); err != nil {
+		t.Fatal(err)
+	}
+	p.mem.Poke(waiter)
+	p.mem.Gate.Wake(1)
 	if err := <-got; !errors.Is(err, ErrDamaged) {
 		t.Error(err)
 	}
 }
 
-// A foreign program's post wakes the first in line, which slept at the gate for
-// longer; but that one gives up at this moment. The wake-up is for whoever sleeps
-// behind it.
+// A foreign program's post wakes the first in line, which has slept at the gate for longest.
+// If that one gives up at this moment, the wake-up is for the next sleeper.
 func TestAWakeUpIsPassedOn(t *testing.T) {
 	p := newTestPool(t, Config{Size: 1})
 	lease, err := p.TryAcquire()
@@ -280,7 +288,7 @@ func TestAWakeUpIsPassedOn(t *testing.T) {
 		go func() { served <- foreign.Wait(t.Context()) }()
 		time.Sleep(5 * time.Millisecond) // for both to be asleep; too short, it proves less
 
-		if err := p.lock(t.Context()); err != nil {
+		if err := p.lock(t.Context(), 0); err != nil {
 			t.Fatal(err)
 		}
 		if err := foreign.Post(); err != nil {

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/poolrun/poolrun/internal/ledger"
 	"golang.org/x/sys/unix"
 )
 
@@ -18,50 +20,88 @@ type identity struct {
 	pidNamespace  uint32 // inodes: numbers count in their own namespace only
 	timeNamespace uint32
 	uid           uint32
-	bootOffset    int64 // of CLOCK_BOOTTIME here from the machine's: see now
+	clock         ledger.Clock
 }
 
-func whoAmI() (who identity, err error) {
+func ownIdentity() (self identity, err error) {
 	var st unix.Stat_t
 	if err := unix.Stat("/proc/self/ns/pid", &st); err != nil {
-		return who, fmt.Errorf("/proc is needed: %w", err)
+		return self, fmt.Errorf("/proc is needed: %w", err)
 	}
-	who = identity{pid: int32(os.Getpid()), pidNamespace: uint32(st.Ino), uid: uint32(os.Getuid())}
-	who.timeNamespace, who.bootOffset, err = timeNamespace()
-	return who, err
+	self = identity{pid: int32(os.Getpid()), pidNamespace: uint32(st.Ino), uid: uint32(os.Getuid())}
+	self.timeNamespace, self.clock, err = timeNamespace()
+	return self, err
 }
 
-// Whether a process lives is asked of the kernel, by pid. The rule for every
-// answer: absence of evidence is not evidence of death. A slot that is kept for too
-// long is a nuisance, one that is handed out twice is a broken promise. And a number
-// that counts in one namespace is compared with numbers of that namespace only.
+// The inode of the initial time namespace (TIME_NS_INIT_INO, linux/nsfs.h).
+const initialTimeNamespace = 0xEFFFFFFA
 
-// commandRuns reports whether the command of a participant may still run, as far as
-// its pid tells: false means that it has certainly ended, or never was.
-func (p *Pool) commandRuns(r ref) bool {
-	rec := p.ledger.at(r)
-	pid := rec.commandPID.Load()
-	if rec.state.Load() != held || pid <= 0 {
+// timeNamespace identifies the caller's time namespace, 0 on a kernel that has none, and
+// returns its offset of CLOCK_BOOTTIME from the machine's.
+func timeNamespace() (inode uint32, clock ledger.Clock, err error) {
+	var st unix.Stat_t
+	switch err := unix.Stat("/proc/self/ns/time", &st); {
+	case errors.Is(err, fs.ErrNotExist):
+		return 0, 0, nil
+	case err != nil:
+		return 0, 0, err
+	case st.Ino == initialTimeNamespace:
+		return initialTimeNamespace, 0, nil
+	}
+	text, err := readProc("/proc/self/timens_offsets")
+	if err != nil {
+		return 0, 0, err
+	}
+	for line := range bytes.Lines(text) {
+		fields := bytes.Fields(line)
+		if len(fields) != 3 || string(fields[0]) != "boottime" {
+			continue
+		}
+		seconds, err1 := strconv.ParseInt(string(fields[1]), 10, 64)
+		nanoseconds, err2 := strconv.ParseInt(string(fields[2]), 10, 64)
+		return uint32(st.Ino), ledger.Clock(seconds*1e9 + nanoseconds), errors.Join(err1, err2)
+	}
+	return 0, 0, errors.New("/proc/self/timens_offsets has no line for boottime")
+}
+
+// ticks is the present moment in the unit and by the clock of proc_pid_stat(5), field 22:
+// USER_HZ of CLOCK_BOOTTIME as the reader's time namespace shows it (fs/proc/array.c). So two
+// such numbers can be compared only if they were taken in the same time namespace.
+func ticks() uint64 { return uint64(ledger.BootTime()) / tick }
+
+// tick is 1/USER_HZ in nanoseconds. USER_HZ is 100 on all of Go's architectures.
+const tick = 1e9 / 100
+
+// Whether a process lives is asked of the kernel, by pid. Every answer follows one rule:
+// absence of evidence is not evidence of death. A slot that is kept for too long is a
+// nuisance; a slot that is given to two holders is a broken promise. And a number that counts
+// in one namespace is compared only with numbers of that namespace.
+
+// commandMayRun reports whether the command of a participant may be running, as far as its
+// pid tells. False means that it has certainly ended, or never existed.
+func (p *Pool) commandMayRun(rec *ledger.Participant) bool {
+	pid := rec.CommandPID.Load()
+	if rec.State.Load() != ledger.StateHeld || pid <= 0 {
 		return false
 	}
-	if rec.pidNamespace.Load() != p.self.pidNamespace {
+	if rec.PIDNamespace.Load() != p.self.pidNamespace {
 		if found, certain := p.self.findElsewhere(pid); certain {
 			return found
 		}
-		// A guard that nobody has open is evidence, the best that there is from here.
-		return rec.guarded.Load() == 0
+		// A guard that no process has open is evidence, and the best that there is here.
+		return rec.Guarded.Load() == 0
 	}
-	seen := rec.commandSeen.Load()
-	if rec.timeNamespace.Load() != p.self.timeNamespace {
+	seen := rec.CommandSeen.Load()
+	if rec.TimeNamespace.Load() != p.self.timeNamespace {
 		seen = 0
 	}
 	return mayRun(pid, seen)
 }
 
-// mayRun reports whether the process that had this pid at a moment (0: one that
-// nobody knows) may still be there. It is gone if there is no process of that pid, or
-// one of which all threads have ended (a zombie, but not one whose main thread has
-// ended before the others), or one that has started since.
+// mayRun reports whether the process that had this pid at a moment (0: unknown) may still
+// exist. It is gone if no process has that pid, or if all threads of that process have
+// ended (it is a zombie, and more than its main thread is), or if that process started
+// later.
 func mayRun(pid int32, seen uint64) bool {
 	fd, err := unix.PidfdOpen(int(pid), 0)
 	switch err {
@@ -80,7 +120,7 @@ func mayRun(pid int32, seen uint64) bool {
 			return false
 		}
 	}
-	if seen == 0 || !procIsOurs() {
+	if seen == 0 || !procIsOwn() {
 		return true
 	}
 	stat, err := readStat(statPath(pid))
@@ -90,15 +130,15 @@ func mayRun(pid int32, seen uint64) bool {
 // The inode of the initial pid namespace (PID_NS_INIT_INO, linux/nsfs.h).
 const initialPidNamespace = 0xEFFFFFFC
 
-// findElsewhere reports whether a process that has this pid in a namespace other than the
-// caller's may run. It is certain only in the initial namespace, which shows the
-// processes of all others, with their numbers there (NSpid in proc_pid_status(5)); and
-// only where /proc shows all of it, not with hidepid, and every process can be read.
-func (who identity) findElsewhere(pid int32) (found, certain bool) {
-	if who.pidNamespace != initialPidNamespace || !procIsOurs() {
+// findElsewhere reports whether a process that has this pid in another namespace than the
+// caller's may be running. It is certain only in the initial namespace, which shows the
+// processes of all others with their numbers there (NSpid in proc_pid_status(5)), and only
+// if /proc shows all processes and each can be read.
+func (own identity) findElsewhere(pid int32) (found, certain bool) {
+	if own.pidNamespace != initialPidNamespace || !procIsOwn() {
 		return false, false
 	}
-	if _, err := nsPids("1"); err != nil {
+	if _, err := nsPids("1"); err != nil { // hidepid
 		return false, false
 	}
 	entries, err := os.ReadDir("/proc")
@@ -124,24 +164,24 @@ func (who identity) findElsewhere(pid int32) (found, certain bool) {
 	return false, certain
 }
 
-// isOpenIn reports whether a process has the ledger open as this descriptor: false also
-// where this process may not look (proc_pid_fd(5)).
+// isOpenIn reports whether a process has the ledger open as this descriptor. It also reports
+// false if this process may not look (proc_pid_fd(5)).
 func (p *Pool) isOpenIn(pid int32, fd int) bool {
 	var st unix.Stat_t
 	err := unix.Stat("/proc/"+strconv.Itoa(int(pid))+"/fd/"+strconv.Itoa(fd), &st)
 	return err == nil && st.Dev == p.object.Device && st.Ino == p.object.Inode
 }
 
-// procIsOurs reports whether the pids in /proc are those of this process's own
-// namespace. A mount can show another's: then NSpid in proc_pid_status(5) lists this
-// process by more than one number, or by another.
-func procIsOurs() bool {
+// procIsOwn reports whether the pids in /proc are those of this process's own namespace. A
+// mount can show another namespace's. Then NSpid in proc_pid_status(5) lists this process by
+// more than one number, or by another.
+func procIsOwn() bool {
 	pids, err := nsPids("self")
 	return err == nil && len(pids) == 1 && pids[0] == strconv.Itoa(os.Getpid())
 }
 
-// nsPids lists the numbers of a process of /proc, at least one, from the namespace of
-// that mount inwards.
+// nsPids lists the numbers of a process in /proc, at least one, from the namespace of that
+// mount inwards.
 func nsPids(process string) ([]string, error) {
 	path := "/proc/" + process + "/status"
 	text, err := readProc(path)
@@ -152,7 +192,7 @@ func nsPids(process string) ([]string, error) {
 	line, _, _ := strings.Cut(after, "\n")
 	pids := strings.Fields(line)
 	if len(pids) == 0 {
-		return nil, errors.New("cannot read " + path)
+		return nil, errors.New("cannot parse " + path)
 	}
 	return pids, nil
 }
@@ -170,19 +210,19 @@ func readStat(path string) (procStat, error) {
 	if err != nil {
 		return procStat{}, err
 	}
-	// Field 2, the command's name in parentheses, may hold any byte.
+	// Field 2, the command's name in parentheses, can contain any byte.
 	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
 	if len(fields) < 20 {
-		return procStat{}, errors.New("cannot read " + path)
+		return procStat{}, errors.New("cannot parse " + path)
 	}
 	parent, err1 := strconv.ParseInt(string(fields[4-3]), 10, 32)
 	start, err2 := strconv.ParseUint(string(fields[22-3]), 10, 64)
 	return procStat{fields[0][0], int32(parent), start}, errors.Join(err1, err2)
 }
 
-// readProc reads a file of /proc that is a single record, whatever its length (a status
-// lists all groups): there a short read is the end (fs/seq_file.c). Not through package
-// os, which would set up its poller for it.
+// readProc reads a file of /proc that is a single record, however long (a status lists all
+// groups): there a short read is the end (fs/seq_file.c). Package os would set up its poller
+// for it.
 func readProc(path string) (text []byte, err error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -202,24 +242,25 @@ func readProc(path string) (text []byte, err error) {
 
 func statPath(pid int32) string { return "/proc/" + strconv.Itoa(int(pid)) + "/stat" }
 
-// isStopped reports whether every thread of a participant's process is stopped, by a
-// signal or a tracer, as far as this process can tell. isRunnable reports whether one
-// is running or about to.
-func (p *Pool) isStopped(r ref) bool {
-	states := p.threadStates(r)
+// isStopped reports whether every thread of a participant's process is stopped, by a signal
+// or a tracer, as far as this process can tell. isRunnable reports whether a thread is
+// running or about to.
+func (p *Pool) isStopped(rec *ledger.Participant) bool {
+	states := p.threadStates(rec)
 	return len(states) > 0 && len(bytes.Trim(states, "Tt")) == 0
 }
 
-func (p *Pool) isRunnable(r ref) bool { return bytes.ContainsRune(p.threadStates(r), 'R') }
+func (p *Pool) isRunnable(rec *ledger.Participant) bool {
+	return bytes.ContainsRune(p.threadStates(rec), 'R')
+}
 
 // threadStates lists the states of the threads of a participant's process, as in
-// proc_pid_stat(5); none if it cannot be looked at.
-func (p *Pool) threadStates(r ref) (states []byte) {
-	rec := p.ledger.at(r)
-	if rec.pidNamespace.Load() != p.self.pidNamespace || !procIsOurs() {
+// proc_pid_stat(5), or nothing if it cannot be looked at.
+func (p *Pool) threadStates(rec *ledger.Participant) (states []byte) {
+	if rec.PIDNamespace.Load() != p.self.pidNamespace || !procIsOwn() {
 		return nil
 	}
-	dir := "/proc/" + strconv.Itoa(int(rec.pid.Load())) + "/task"
+	dir := "/proc/" + strconv.Itoa(int(rec.PID.Load())) + "/task"
 	tasks, err := os.ReadDir(dir)
 	if err != nil {
 		return nil

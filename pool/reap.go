@@ -1,40 +1,45 @@
 package pool
 
-import "context"
+import (
+	"context"
+	"time"
 
-// The dead: participants whose process has ended without releasing its slots or
-// leaving the line. The kernel's locks tell who they are.
+	"github.com/poolrun/poolrun/internal/ledger"
+)
 
-// isDead reports whether a participant has come to its end. It is alive while
-// anybody has its claim or its guard; a holder also while its command may run: a
-// command can close what it inherited, as sudo does.
-func (p *Pool) isDead(r ref) (bool, error) {
+// The dead are participants whose process has ended without releasing its slots or leaving
+// the line. The kernel's locks tell which they are. To reap one is to end its participation.
+
+// isDead reports whether a participant is dead. It is alive while any process holds its
+// claim or its guard. A holder is also alive while its command may be running, because a
+// command can close the guard that it has inherited, as sudo does.
+func (p *Pool) isDead(r ledger.Ref) (bool, error) {
 	locked, err := p.isLocked(r)
 	if locked || err != nil {
 		return false, err
 	}
-	return !p.commandRuns(r), nil
+	rec, err := p.mem.At(r)
+	return err == nil && !p.commandMayRun(rec), err
 }
 
-// reapHolders takes the slots of the dead back, and reports how many there were, and
-// whether there are holders that only their command's pid keeps alive: their end raises
-// no event.
+// reapHolders takes the slots of dead holders back. It returns how many there were, and
+// whether any holder is kept alive only by its command's pid: the end of such a holder raises
+// no event. It waits for the ledger lock as update does.
 //
-// It does not hold the ledger lock while it asks for every holder: newcomers must not
-// wait for that. So what it finds is looked at once more under the lock.
-func (p *Pool) reapHolders(ctx context.Context) (reaped int, silent bool, err error) {
-	var dead []suspect
-	err = p.safely(func() (err error) {
-		dead, silent, err = p.suspects()
-		return err
-	})
+// It does not hold the lock while it asks for every holder, so that newcomers do not have to
+// wait for that. Therefore it asks again, under the lock, for those that seemed dead.
+func (p *Pool) reapHolders(ctx context.Context, limit time.Duration) (reaped int, silent bool, err error) {
+	dead, silent, err := p.suspects()
 	if len(dead) == 0 || err != nil {
 		return 0, silent, err
 	}
-	err = p.locked(ctx, func() error {
+	err = p.update(ctx, limit, func() error {
 		for _, s := range dead {
-			rec := p.ledger.must(s.r)
-			if rec.state.Load() != held || rec.ticket.Load() != s.ticket {
+			rec, err := p.mem.At(s.r)
+			if err != nil {
+				return err
+			}
+			if rec.State.Load() != ledger.StateHeld || rec.Ticket.Load() != s.ticket {
 				continue
 			}
 			if dead, err := p.isDead(s.r); err != nil {
@@ -52,25 +57,27 @@ func (p *Pool) reapHolders(ctx context.Context) (reaped int, silent bool, err er
 	return reaped, silent, err
 }
 
-// A suspect is a holder that seemed to be dead.
+// A suspect is a holder that seemed dead.
 type suspect struct {
-	r      ref
+	r      ledger.Ref
 	ticket uint64
 }
 
 func (p *Pool) suspects() (dead []suspect, silent bool, err error) {
-	l := p.ledger
-	seen := map[ref]bool{}
-	for i := 0; i < MaxSlots && len(seen) < int(min(l.inUse.Load(), MaxSlots)); i++ {
-		if r := l.holders[i].Load(); r != 0 {
+	seen := map[ledger.Ref]bool{}
+	for i := 0; i < MaxSlots && len(seen) < p.mem.InUse(); i++ {
+		if r := p.mem.Holder(i); r != 0 {
 			seen[r] = true
 		}
 	}
 	census := p.takeCensus(len(seen))
 	for r := range seen {
-		rec := l.at(r)
-		ticket := rec.ticket.Load()
-		if rec.state.Load() != held {
+		rec, err := p.mem.At(r)
+		if err != nil {
+			return nil, false, err
+		}
+		ticket := rec.Ticket.Load()
+		if rec.State.Load() != ledger.StateHeld {
 			continue
 		}
 		locked, err := census.isLocked(r)
@@ -78,7 +85,7 @@ func (p *Pool) suspects() (dead []suspect, silent bool, err error) {
 		case err != nil:
 			return nil, false, err
 		case locked:
-		case p.commandRuns(r):
+		case p.commandMayRun(rec):
 			silent = true
 		default:
 			dead = append(dead, suspect{r, ticket})
@@ -87,14 +94,13 @@ func (p *Pool) suspects() (dead []suspect, silent bool, err error) {
 	return dead, silent, nil
 }
 
-// reapFirst takes the dead out of the line's head, so that the first in line is
-// alive. The dead behind it hinder nobody until they come to the head, or records
-// become scarce.
+// reapFirst takes the dead out of the line's head, so that the first in line is alive. The
+// dead behind it hinder nobody until they come to the head or records become scarce.
 func (p *Pool) reapFirst() error {
 	for {
-		r := p.first()
-		if r == 0 {
-			return nil
+		r, err := p.mem.First()
+		if r == 0 || err != nil {
+			return err
 		}
 		if dead, err := p.isDead(r); err != nil || !dead {
 			return err
@@ -105,19 +111,22 @@ func (p *Pool) reapFirst() error {
 	}
 }
 
-// reapLine takes the dead out of all of the line.
+// reapLine takes the dead out of the whole line.
 func (p *Pool) reapLine() error {
-	l := p.ledger
-	census := p.takeCensus(int(min(l.waiting.Load(), MaxParticipants)))
-	var dead []ref
-	for r := range l.line {
-		locked, err := census.isLocked(r)
+	census := p.takeCensus(p.mem.Waiting())
+	var dead []ledger.Ref
+	walk := p.mem.Line()
+	for walk.Next() {
+		locked, err := census.isLocked(walk.Ref)
 		if err != nil {
 			return err
 		}
 		if !locked {
-			dead = append(dead, r)
+			dead = append(dead, walk.Ref)
 		}
+	}
+	if walk.Err != nil {
+		return walk.Err
 	}
 	for _, r := range dead {
 		if err := p.reap(r); err != nil {
@@ -127,21 +136,23 @@ func (p *Pool) reapLine() error {
 	return nil
 }
 
-// reapDrainer lifts the ban on newcomers if whoever imposed it has died.
-func (p *Pool) reapDrainer() error { return p.reapIfDead(p.ledger.drainer.Load()) }
-
-// reapAll takes all dead out but the holders, which reapHolders does.
-func (p *Pool) reapAll() error {
-	if err := p.reapDrainer(); err != nil {
+// reapWaiting reaps all of the dead except for holders, which are reapHolders' business. A
+// dead drainer is among them: newcomers are admitted again.
+func (p *Pool) reapWaiting() error {
+	if err := p.reapIfDead(p.mem.Drainer()); err != nil {
 		return err
 	}
 	return p.reapLine()
 }
 
-// reapIfDead is reap for a participant, or nobody, that may be alive, or free.
-func (p *Pool) reapIfDead(r ref) error {
-	if rec := p.ledger.at(r); rec == nil || rec.state.Load() == free {
+// reapIfDead reaps a participant if it is dead. It may be nobody, or free.
+func (p *Pool) reapIfDead(r ledger.Ref) error {
+	if r == 0 {
 		return nil
+	}
+	rec, err := p.mem.At(r)
+	if err != nil || rec.State.Load() == ledger.StateFree {
+		return err
 	}
 	if dead, err := p.isDead(r); err != nil || !dead {
 		return err
@@ -149,20 +160,23 @@ func (p *Pool) reapIfDead(r ref) error {
 	return p.reap(r)
 }
 
-// reap ends the participation of a dead one.
-func (p *Pool) reap(r ref) error {
-	rec := p.ledger.must(r)
-	switch rec.state.Load() {
-	case held:
-		return p.change(give, r, reclaimed)
-	case waiting:
-		counter := cancelled
-		if rec.leaving.Load() == timedOut { // it has said so before: see depart
-			counter = timedOut
+// reap ends the participation of a dead participant.
+func (p *Pool) reap(r ledger.Ref) error {
+	rec, err := p.mem.At(r)
+	if err != nil {
+		return err
+	}
+	switch rec.State.Load() {
+	case ledger.StateHeld:
+		return p.mem.Change(ledger.OpGive, r, ledger.CountReclaimed)
+	case ledger.StateWaiting:
+		counter := ledger.CountCancelled
+		if rec.Leaving.Load() == ledger.CountTimedOut { // as it has noted: see endParticipation
+			counter = ledger.CountTimedOut
 		}
-		return p.change(leave, r, counter)
-	case draining:
-		return p.change(leave, r, nothing)
+		return p.mem.Change(ledger.OpLeave, r, counter)
+	case ledger.StateDraining:
+		return p.mem.Change(ledger.OpLeave, r, ledger.CountNothing)
 	}
 	return nil
 }

@@ -7,126 +7,132 @@ import (
 	"time"
 
 	"github.com/poolrun/poolrun/internal/futex"
+	"github.com/poolrun/poolrun/internal/ledger"
 )
 
-// A dormitory is where the waiters of one open Pool sleep. However many goroutines
-// wait, one of them, the leader, sleeps in the kernel for all, and the others on a
-// channel: so the process needs one thread for it.
+// sleepers are the waiters of one open Pool that sleep. However many goroutines wait, one
+// of them, the leader, sleeps in the kernel for all, and the others sleep on a channel. So
+// the process needs one thread for it.
 //
-// The leader sleeps at the gate if one of the waiters is first in line, else at their
-// bell. That is the futex word of one record; which one is written in the records of
-// all, so that others know where to ring. (A bell needs no owner: if the record is
-// somebody else's by now, two processes hear it.) At the gate nobody hears the bell;
-// but whatever changes who is first in line wakes the gate too, and all other reasons
-// to ring can wait for attendEvery.
+// The leader sleeps at the gate if one of the waiters is first in line, and otherwise at
+// their bell. The bell is the futex word of one record. All their records name that record,
+// so that other processes know where to ring. (A bell needs no owner: if the record belongs
+// to another process by now, two processes hear it.) A leader at the gate does not hear the
+// bell. But every change of the first in line wakes the sleepers at the gate too, and all
+// other reasons to ring can wait for attendEvery.
 //
 // The invariant: while there are sleepers, one of them is the leader.
-type dormitory struct {
-	mutex    sync.Mutex
-	sleepers map[*turn]bool
-	leader   *turn
-	atGate   *turn // the sleeper that stands at the gate, if there is one
-	bell     ref   // 0 until somebody has waited
+type sleepers struct {
+	mutex  sync.Mutex
+	all    map[*place]bool
+	leader *place
+	atGate *place     // the sleeper that stands at the gate, if there is one
+	bell   ledger.Ref // 0 until somebody has waited
 }
 
-// A bed is what a turn has of it, under its mutex.
-type bed struct {
-	wake  chan struct{} // full: look is set, or it has become the leader
-	look  bool
-	poked uint32 // its record's count of pokes when it looked last
-	gate  uint32 // the gate's value, if it stands there
+// A sleepState is what a sleeper's place knows of its sleep. The mutex of sleepers guards
+// it.
+type sleepState struct {
+	wake  chan struct{} // full: look is set, or the sleeper has become the leader
+	look  bool          // it has to look
+	poked uint32        // how often its record had been poked when it looked last
+	gate  uint32        // the gate's value, if it stands there
 }
 
-// bellFor is the bell for a turn that is about to join the line.
-func (d *dormitory) bellFor(r ref) ref {
-	d.mutex.Lock()
-	defer d.mutex.Unlock()
-	if d.bell == 0 {
-		d.bell = r
+func (s *sleepState) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
 	}
-	return d.bell
 }
 
-// sleep returns when t has to look: when it was poked, the gate has changed before
-// it, nobody attends to the gate, or its limit has passed; and when ctx is done.
-func (p *Pool) sleep(ctx context.Context, t *turn, v view) error {
-	d := &p.dormitory
-	d.mutex.Lock()
-	if d.sleepers == nil {
-		d.sleepers = map[*turn]bool{}
+// bellFor returns the bell for a record that is about to join the line.
+func (s *sleepers) bellFor(r ledger.Ref) ledger.Ref {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if s.bell == 0 {
+		s.bell = r
 	}
-	d.sleepers[t] = true
-	t.bed = bed{wake: make(chan struct{}, 1), poked: v.poked, gate: uint32(v.value)}
-	if v.first {
-		d.atGate = t
-	}
-	if d.leader == nil {
-		d.leader = t
-	}
-	leads, bell := d.leader == t, d.bell
-	d.mutex.Unlock()
-	defer d.leave(t)
+	return s.bell
+}
 
-	if v.first && !leads { // the leader has to go to the gate
-		if err := p.safely(func() error { p.ringAt(bell); return nil }); err != nil {
-			return err
-		}
-	}
-	until := p.now() + int64(v.limit)
+// sleep returns when a place has to look: because it was poked, the gate has changed, or
+// nobody attends to the gate; after v.limit; or when ctx is done.
+func (p *Pool) sleep(ctx context.Context, pl *place, v view) error {
+	leads, bell := p.sleepers.add(pl, v)
+	defer p.sleepers.remove(pl)
+	until := p.mem.Clock.Now() + int64(v.limit)
 	if !leads {
-		if leads = d.follow(ctx, t, v.limit); !leads {
+		if v.first { // the leader has to go to the gate
+			if err := p.mem.Ring(bell); err != nil {
+				return err
+			}
+		}
+		if !p.sleepers.follow(ctx, pl, v.limit) {
 			return nil
 		}
 	}
-	return p.lead(ctx, t, until)
+	return p.lead(ctx, pl, until)
 }
 
-// leave takes t out. If it was the leader, another is from now on.
-func (d *dormitory) leave(t *turn) {
-	d.mutex.Lock()
-	defer d.mutex.Unlock()
-	delete(d.sleepers, t)
-	if d.atGate == t {
-		d.atGate = nil
+// add adds a sleeper, which becomes the leader if there is none.
+func (s *sleepers) add(pl *place, v view) (leads bool, bell ledger.Ref) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if s.all == nil {
+		s.all = map[*place]bool{}
 	}
-	if d.leader == t {
-		d.leader = nil
-		for next := range d.sleepers { // whoever it is
-			d.leader = next
-			next.bed.signal()
-			break
-		}
+	s.all[pl] = true
+	pl.asleep = sleepState{wake: make(chan struct{}, 1), poked: v.poked, gate: uint32(v.value)}
+	if v.first {
+		s.atGate = pl
+	}
+	if s.leader == nil {
+		s.leader = pl
+	}
+	return s.leader == pl, s.bell
+}
+
+// remove removes a sleeper. If it was the leader, another sleeper becomes the leader.
+func (s *sleepers) remove(pl *place) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	delete(s.all, pl)
+	if s.atGate == pl {
+		s.atGate = nil
+	}
+	if s.leader != pl {
+		return
+	}
+	s.leader = nil
+	for next := range s.all { // any of them
+		s.leader = next
+		next.asleep.signal()
+		break
 	}
 }
 
-// follow sleeps on the channel. It reports whether t has become the leader, and has
+// follow sleeps on the channel. It reports whether the place has become the leader and has
 // nothing else to do.
-func (d *dormitory) follow(ctx context.Context, t *turn, limit time.Duration) (leads bool) {
+func (s *sleepers) follow(ctx context.Context, pl *place, limit time.Duration) (leads bool) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
-	case <-t.bed.wake:
+	case <-pl.asleep.wake:
 	case <-timer.C:
 		return false
 	case <-ctx.Done():
 		return false
 	}
-	d.mutex.Lock()
-	defer d.mutex.Unlock()
-	return d.leader == t && !t.bed.look
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.leader == pl && !pl.asleep.look
 }
 
-func (b *bed) signal() {
-	select {
-	case b.wake <- struct{}{}:
-	default:
-	}
-}
-
-// lead sleeps for all, and rouses those whom a wake-up concerns, until it concerns t
-// itself.
-func (p *Pool) lead(ctx context.Context, t *turn, until int64) error {
-	z := &doze{fd: p.object.FD, bootOffset: p.self.bootOffset}
+// lead sleeps in the kernel for all sleepers. It rouses those that a wake-up concerns, and
+// returns when one concerns the leader itself.
+func (p *Pool) lead(ctx context.Context, pl *place, until int64) error {
+	d := &doze{fd: p.object.FD, clock: p.mem.Clock}
 	var word atomic.Pointer[atomic.Uint32]
 	awake := make(chan struct{})
 	defer close(awake)
@@ -134,78 +140,77 @@ func (p *Pool) lead(ctx context.Context, t *turn, until int64) error {
 	defer stop()
 
 	for ctx.Err() == nil {
-		concerned := false
-		err := p.safely(func() error {
-			concerned = p.makeBed(t, z)
-			return nil
-		})
+		concerned, err := p.prepareDoze(pl, d)
 		if err != nil || concerned {
 			return err
 		}
-		// One at the gate hears of pokes only now and then, if it sleeps for others.
-		z.until = until
-		if z.attends && !p.dormitory.isAlone() {
-			z.until = min(until, p.now()+int64(attendEvery))
+		// At the gate it hears of pokes only now and then, if it sleeps for others too.
+		d.until = until
+		if d.attends && !p.sleepers.isAlone() {
+			d.until = min(until, p.mem.Clock.Now()+int64(attendEvery))
 		}
-		word.Store(z.word)
+		word.Store(d.word)
 		if ctx.Err() != nil {
 			break
 		}
-		end := z.sleep()
+		end := d.sleep()
 		switch {
-		case end == gateIsDeserted, p.now() >= until:
+		case end == endDeserted, p.mem.Clock.Now() >= until:
 			return nil
-		case end == woken && z.attends && p.dormitory.rouseAtGate() == t:
+		case end == endWoken && d.attends && p.sleepers.rouseAtGate() == pl:
 			return nil
 		}
 	}
 	return nil
 }
 
-// makeBed rouses all that were poked, and says where the leader, t, has to sleep. It
-// reports whether t itself was poked.
-func (p *Pool) makeBed(t *turn, z *doze) (concerned bool) {
-	d := &p.dormitory
-	d.mutex.Lock()
-	defer d.mutex.Unlock()
-	bell := &p.ledger.must(d.bell).word
-	value := bell.Load() // before the pokes: who pokes now changes it
-	for s := range d.sleepers {
-		if poked := p.ledger.at(s.r).poked.Load(); poked != s.bed.poked {
-			s.bed.poked, s.bed.look = poked, true
-			s.bed.signal()
-			concerned = concerned || s == t
+// prepareDoze rouses all sleepers that were poked, and decides where the leader has to
+// sleep. It reports whether the leader itself was poked.
+func (p *Pool) prepareDoze(leader *place, d *doze) (concerned bool, err error) {
+	s := &p.sleepers
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	bell, err := p.mem.At(s.bell)
+	if err != nil {
+		return false, err
+	}
+	value := bell.Word.Load() // before the pokes are read: a poke from now on changes it
+	for other := range s.all {
+		if poked := other.rec.Poked.Load(); poked != other.asleep.poked {
+			other.asleep.poked, other.asleep.look = poked, true
+			other.asleep.signal()
+			concerned = concerned || other == leader
 		}
 	}
-	z.sleepers = p.ledger.sleepers.Load()
-	if z.attends = d.atGate != nil; z.attends {
-		z.word, z.value = p.gate.Word(), d.atGate.bed.gate
+	d.sleepers = p.mem.Sleepers()
+	if d.attends = s.atGate != nil; d.attends {
+		d.word, d.value = p.mem.Gate.Word(), s.atGate.asleep.gate
 	} else {
-		z.word, z.value = bell, value
+		d.word, d.value = &bell.Word, value
 	}
-	return concerned
+	return concerned, nil
 }
 
-// rouseAtGate makes whoever stands at the gate look, and returns it. Until it stands
-// there again, the leader sleeps at the bell.
-func (d *dormitory) rouseAtGate() *turn {
-	d.mutex.Lock()
-	defer d.mutex.Unlock()
-	t := d.atGate
-	if t != nil {
-		d.atGate, t.bed.look = nil, true
-		t.bed.signal()
+// rouseAtGate makes the sleeper at the gate look, and returns it. Until it stands there
+// again, the leader sleeps at the bell.
+func (s *sleepers) rouseAtGate() *place {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	pl := s.atGate
+	if pl != nil {
+		s.atGate, pl.asleep.look = nil, true
+		pl.asleep.signal()
 	}
-	return t
+	return pl
 }
 
-func (d *dormitory) isAlone() bool {
-	d.mutex.Lock()
-	defer d.mutex.Unlock()
-	return len(d.sleepers) == 1
+func (s *sleepers) isAlone() bool {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return len(s.all) == 1
 }
 
-// wakeUntil wakes whoever sleeps on a word until awake is closed. A single wake-up
+// wakeUntil wakes the processes that sleep on a word until awake is closed. A single wake-up
 // could come just before the sleep.
 func wakeUntil(awake <-chan struct{}, word *atomic.Pointer[atomic.Uint32]) {
 	for {

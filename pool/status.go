@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -9,11 +8,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/poolrun/poolrun/internal/ledger"
 	"github.com/poolrun/poolrun/internal/names"
 	"github.com/poolrun/poolrun/internal/shm"
 )
 
-// A Status is what a pool was like at one moment.
+// A Status describes a pool at one moment.
 type Status struct {
 	Name      string
 	Size      int // slots
@@ -24,10 +24,10 @@ type Status struct {
 	Taken     time.Time // when this status was taken
 	Draining  bool
 	Holders   []Holder // in the order of their first slots
-	Waiters   []Waiter // in the order in which it will be their turn
+	Waiters   []Waiter // in the order in which they will be served
 	Counters  Counters
 	Waits     Waits
-	Notices   []string // what other programs seem to have done to the semaphore
+	Notices   []string // what foreign programs seem to have done to the semaphore
 }
 
 // A Holder holds slots.
@@ -35,9 +35,9 @@ type Holder struct {
 	Slots      []int
 	Items      []string // as many as slots, or none
 	PID        int
-	CommandPID int    // 0 where it runs no command
-	User       string // its name, or number
-	Orphaned   bool   // PID is gone, its command lives on
+	CommandPID int    // 0 if it runs no command
+	User       string // its name or number
+	Orphaned   bool   // PID is gone, and its command lives on
 	Acquired   time.Time
 	Command    string
 	uid        uint32
@@ -57,11 +57,11 @@ type Waiter struct {
 // Counters count what has happened since the pool was made.
 type Counters struct {
 	Acquired, Released, TimedOut, Busy, Cancelled, Reclaimed uint64
-	// How often a change whose author had died was completed, or undone.
+	// How many changes were cut off by a death, and completed or undone.
 	RolledForward, RolledBack uint64
 }
 
-// Waits tell how long those who got their slots had waited for them.
+// Waits says how long participants waited that got their slots.
 type Waits struct {
 	Sum, Max time.Duration
 	Buckets  []Bucket // ascending and cumulative
@@ -73,105 +73,155 @@ type Bucket struct {
 	Count uint64
 }
 
-// Status takes a status of the pool, without its dead: their slots are taken back
-// first, or, if the pool was opened read-only, left out.
+// Status takes a status of the pool without its dead: it reaps them first. If the pool was
+// opened read-only, it leaves them out. It returns ErrNotExist if the pool was destroyed,
+// ErrDamaged or ErrStuck.
 func (p *Pool) Status() (s Status, err error) {
 	err = p.use(func() error {
 		if p.object.ReadOnly {
-			return p.orStuck(p.readOnly(&s))
+			s, err = p.readOnlyStatus()
+			return err
 		}
-		return p.orStuck(p.afterReaping(func() (err error) {
-			if err := p.reapAll(); err != nil {
+		return p.updateReaped(func() error {
+			if err := p.reapWaiting(); err != nil {
 				return err
 			}
-			s, err = p.status()
+			s, err = p.status(p.missing())
 			return err
-		}))
+		})
 	})
-	s.nameUsers()
-	return s, err
-}
-
-// nameUsers is for after the lock: a directory of users may be slow.
-func (s *Status) nameUsers() {
+	// After the lock is released: a directory of users may be slow.
 	for i := range s.Holders {
 		s.Holders[i].User = names.User(s.Holders[i].uid)
 	}
 	for i := range s.Waiters {
 		s.Waiters[i].User = names.User(s.Waiters[i].uid)
 	}
+	return s, err
 }
 
-func (p *Pool) status() (s Status, err error) {
-	l := p.ledger
-	if l.life.Load() != alive {
-		return s, p.fail(ErrNotExist, nil)
+// readOnlyStatus takes a status for a caller that cannot write. It works on a draft, a copy
+// of the ledger that nobody shares, and does there what the next process that can write will
+// do in the ledger itself: it completes or undoes a change that was cut off, and takes out
+// the dead.
+func (p *Pool) readOnlyStatus() (s Status, err error) {
+	err = p.locked(p.open, lockLimit, func() error {
+		if err := p.mem.Check(); err != nil {
+			return err
+		}
+		mem := p.mem
+		mem.Ledger, mem.Draft = new(ledger.Ledger), true
+		p.mem.CopyTo(mem.Ledger)
+		draft := &Pool{name: p.name, object: p.object, mem: mem, probe: p.probe, id: p.id, self: p.self}
+		if _, err := mem.Mend(); err != nil {
+			return err
+		}
+		forgotten, err := draft.forgetTheDead()
+		if err != nil {
+			return err
+		}
+		s, err = draft.status(draft.missing() - forgotten)
+		return err
+	})
+	return s, err
+}
+
+// forgetTheDead frees the records of the dead in a draft. It returns the number of slots
+// that they held, which the gate still lacks.
+func (p *Pool) forgetTheDead() (slots int, err error) {
+	used := p.mem.Used()
+	census := p.takeCensus(int(used))
+	for r := ledger.Ref(1); r <= used; r++ {
+		rec, err := p.mem.At(r)
+		if err != nil {
+			return 0, err
+		}
+		state := rec.State.Load()
+		if state == ledger.StateFree {
+			continue
+		}
+		locked, err := census.isLocked(r)
+		if err != nil {
+			return 0, err
+		}
+		if locked || p.commandMayRun(rec) {
+			continue
+		}
+		if n, err := rec.Slots(); err == nil && state == ledger.StateHeld {
+			slots += n
+		}
+		rec.State.Store(ledger.StateFree)
 	}
-	// The ledger's clock cannot be set; the one that people read can. So a moment is
-	// told as so long ago.
-	taken, now := time.Now(), p.now()
-	when := func(then int64) time.Time { return taken.Add(-ago(now, then)) }
+	return slots, p.mem.Rebuild()
+}
+
+// status describes the pool, under its lock.
+func (p *Pool) status(missing int) (s Status, err error) {
+	l := p.mem.Ledger
+	if l.Life.Load() != ledger.LifeAlive {
+		return s, p.fail(ErrNotExist)
+	}
+	// The ledger's clock cannot be set, and the one that people read can. So a moment is given
+	// as that long ago.
+	taken, now := time.Now(), p.mem.Clock.Now()
+	when := func(then int64) time.Time { return taken.Add(-ledger.Ago(now, then)) }
 	s = Status{
-		Name:     p.name,
-		Size:     int(l.size.Load()),
-		InUse:    int(l.inUse.Load()),
-		Mode:     p.object.Mode,
-		Created:  time.Unix(0, l.created.Load()),
-		Taken:    taken,
-		Draining: l.drainer.Load() != 0,
+		Name:      p.name,
+		Size:      l.Size(),
+		InUse:     l.InUse(),
+		Available: p.mem.Gate.Value(),
+		Mode:      p.object.Mode,
+		Created:   time.Unix(0, l.Created.Load()),
+		Taken:     taken,
+		Draining:  l.Drainer() != 0,
 		Counters: Counters{
-			Acquired: l.counterValue(acquired), Released: l.counterValue(released),
-			TimedOut: l.counterValue(timedOut), Busy: l.counterValue(busy),
-			Cancelled: l.counterValue(cancelled), Reclaimed: l.counterValue(reclaimed),
-			RolledForward: l.counterValue(rolledForward), RolledBack: l.counterValue(rolledBack),
+			Acquired: l.Count(ledger.CountAcquired), Released: l.Count(ledger.CountReleased),
+			TimedOut: l.Count(ledger.CountTimedOut), Busy: l.Count(ledger.CountBusy),
+			Cancelled: l.Count(ledger.CountCancelled), Reclaimed: l.Count(ledger.CountReclaimed),
+			RolledForward: l.Count(ledger.CountRolledForward), RolledBack: l.Count(ledger.CountRolledBack),
 		},
-		Waits:   l.waits.read(),
-		Notices: p.notices(),
-	}
-	if s.Available, err = p.gate.Value(); err != nil {
-		return s, err
+		Waits:   readWaits(&l.Waits),
+		Notices: p.notices(missing),
 	}
 	census := p.takeCensus(s.InUse)
-	for r := range l.holding {
-		rec, slots := l.at(r), l.slotsOf(r)
-		claimed, err := census.isClaimed(r)
+	holders := l.Holders()
+	for holders.Next() {
+		claimed, err := census.isClaimed(holders.Ref)
 		if err != nil {
 			return s, err
 		}
+		rec := holders.Participant
+		slots := p.slotsOf(holders.Ref, rec)
 		s.Holders = append(s.Holders, Holder{
-			Slots: slots, Items: l.itemsOf(slots), PID: int(rec.pid.Load()), CommandPID: int(rec.commandPID.Load()),
-			uid: rec.uid.Load(), Orphaned: !claimed, Acquired: when(rec.acquired.Load()),
-			Command: rec.commandText(),
+			Slots: slots, Items: p.itemsOf(slots), PID: int(rec.PID.Load()), CommandPID: int(rec.CommandPID.Load()),
+			uid: rec.UID.Load(), Orphaned: !claimed, Acquired: when(rec.Acquired.Load()),
+			Command: string(rec.CommandText()),
 		})
 	}
-	for r := range l.line {
-		rec := l.at(r)
+	waiters := l.Line()
+	for waiters.Next() {
+		rec := waiters.Participant
 		s.Waiters = append(s.Waiters, Waiter{
-			PID: int(rec.pid.Load()), uid: rec.uid.Load(), Weight: int(rec.weight.Load()),
-			Priority: int(rec.priority.Load()), Since: when(rec.since.Load()),
-			Command: rec.commandText(),
+			PID: int(rec.PID.Load()), uid: rec.UID.Load(), Weight: int(rec.Weight.Load()),
+			Priority: int(rec.Priority.Load()), Since: when(rec.Since.Load()),
+			Command: string(rec.CommandText()),
 		})
 	}
-	return s, nil
+	return s, errors.Join(holders.Err, waiters.Err)
 }
 
-func (rec *participant) commandText() string {
-	text, _, _ := bytes.Cut(rec.command[:], []byte{0})
-	return string(text)
-}
-
-func (w *waitStats) read() Waits {
-	waits := Waits{Sum: time.Duration(w.sum.Load()), Max: time.Duration(w.max.Load())}
+func readWaits(w *ledger.Waits) Waits {
+	waits := Waits{Sum: time.Duration(w.Sum.Load()), Max: time.Duration(w.Max.Load())}
 	total := uint64(0)
-	for i, limit := range waitLimits {
-		total += w.buckets[i].Load()
+	for i, limit := range ledger.WaitLimits {
+		total += w.Buckets[i].Load()
 		waits.Buckets = append(waits.Buckets, Bucket{limit, total})
 	}
 	return waits
 }
 
-// Names lists the pools of this machine by their names in /dev/shm, sorted; not
-// all of them need be open to the caller, or sound.
+// Names lists the names of this machine's pools, sorted. The caller may not be allowed to
+// open all of them, and some may be damaged.
 func Names() ([]string, error) {
 	entries, err := os.ReadDir(shm.Dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -10,36 +10,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A watch takes the slots of dead holders back as soon as they die. The first in
-// line keeps one, so there is one a pool, however many wait.
+// A watch takes the slots of dead holders back as soon as they die. The first in line keeps
+// one. So there is one for each pool, however many wait.
 //
-// inotify(7) tells of the close of a descriptor's last copy, thus of the death
-// of whoever held a claim or a guard. The event comes just before the kernel
-// drops the lock (__fput in fs/file_table.c: fsnotify_close before
-// locks_remove_file), so a scan can come too early, and is repeated.
+// inotify(7) reports the close of a descriptor's last copy, and thus the death of the
+// process that held a claim or a guard. The event comes just before the kernel releases the
+// lock (__fput in fs/file_table.c: fsnotify_close before locks_remove_file). So a scan can
+// come too early, and is repeated.
 //
-// To close an inotify instance takes a grace period of the kernel's
-// (fsnotify_destroy_group waits for fsnotify_mark_srcu), 8 ms and more. So it is
-// closed in the background, and not even opened for a line that moves fast.
+// Closing an inotify instance takes a grace period of the kernel's (fsnotify_destroy_group
+// waits for fsnotify_mark_srcu). So it is closed in the background, and a line that moves
+// fast does not open one.
 type watch struct {
 	events *os.File
 	cancel context.CancelFunc
 }
 
-// How long the first in line stands at the gate before it keeps a watch. Until then
-// it has a look itself after 2, 4, 8 and 16 ms.
+// watchAfter is how long the first in line stands at the gate before it keeps a watch.
+// Until then it looks by itself, after 1/10 of that, and then after twice as long each time.
 const watchAfter = 20 * time.Millisecond
 
-// How often holders are looked at whose end raises no event, and all where there is no
-// watch.
+// scanInterval is how often holders are scanned if the end of one raises no event, or if
+// there is no watch.
 const scanInterval = 100 * time.Millisecond
 
-// The pauses after an event, each followed by a scan. The first is also the
+// rescans are the pauses after an event, each followed by a scan. The first is also the
 // shortest time between two scans.
 var rescans = [...]time.Duration{time.Millisecond, 10 * time.Millisecond}
 
-// startWatch returns nil where inotify has no instance left for this user
-// (fs.inotify.max_user_instances): then one has to scan now and then.
+// startWatch returns nil if inotify has no instance left for this user
+// (fs.inotify.max_user_instances). Then the caller has to scan now and then.
 func (p *Pool) startWatch() *watch {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
@@ -68,14 +68,18 @@ func (p *Pool) startWatch() *watch {
 
 func (w *watch) run(ctx context.Context, p *Pool) {
 	buffer := make([]byte, 4096)
-	// The first scan finds those who died before the watch began.
+	// The first scan finds holders that died before the watch began.
 	for pause := 0; ; {
 		began := time.Now()
-		_, silent, err := p.reapHolders(ctx)
+		silent := false
+		err := p.safely(func() (err error) {
+			_, silent, err = p.reapHolders(ctx, 0)
+			return err
+		})
 		if err != nil {
-			return // whoever stands at the gate will find the same, and say so
+			return // the first in line will find the same and report it
 		}
-		// A scan takes its time in a large pool, and must not take all of it.
+		// A scan of a large pool takes time, and must not take all of it.
 		shortest := max(rescans[0], 4*time.Since(began))
 		deadline := time.Time{}
 		switch {
@@ -89,7 +93,7 @@ func (w *watch) run(ctx context.Context, p *Pool) {
 			return
 		}
 		switch _, err := w.events.Read(buffer); {
-		case err == nil && pause == 0: // so soon after the last: let some more come
+		case err == nil && pause == 0: // so soon after the last one: let more of them come
 			time.Sleep(shortest)
 		case err == nil:
 			pause = 0
@@ -103,13 +107,13 @@ func (w *watch) run(ctx context.Context, p *Pool) {
 	}
 }
 
-// stop ends a watch, if there is one. It may still look once more; Pool.Close
-// waits for it.
+// stop ends a watch, if there is one. The watch may still scan once more. Pool.Close waits
+// for it.
 func (w *watch) stop() {
 	if w != nil {
 		w.cancel()
 	}
 }
 
-// wake makes its Read return.
+// wake makes the Read of run return.
 func (w *watch) wake() { w.events.SetReadDeadline(time.Unix(0, 1)) }

@@ -1,24 +1,22 @@
 package tests
 
 import (
+	"encoding/binary"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
-
-	"github.com/poolrun/poolrun/gate"
 )
 
 // wantPresent waits until so many are counted as arrived at a barrier.
 func wantPresent(t testing.TB, name string, n int) {
 	t.Helper()
 	eventually(t, itoa(n)+" at the barrier", func() bool {
-		s, err := gate.OpenReadOnly(name + ".arrival")
-		if err != nil {
+		word, err := os.ReadFile("/dev/shm/sem." + name[1:] + ".arrival")
+		if err != nil || len(word) < 4 {
 			return n == 0
 		}
-		defer s.Close()
-		value, err := s.Value()
-		return err == nil && value == n
+		return binary.LittleEndian.Uint32(word) == uint32(n)
 	})
 }
 

@@ -56,8 +56,8 @@ func eachStep(t *testing.T, pass []string, test func(t *testing.T, n int, log st
 
 // everyStep are the steps of a change that moves the gate.
 var everyStep = []string{
-	"claimed", "record filled in", "intent filled in", "intent written", "gate swapped", "state written",
-	"counter written", "out of the old place", "in the new place", "turn passed on", "intent cleared",
+	"claimed", "record filled in", "intent filled in", "intent written", "gate changed", "state written",
+	"counter written", "out of the old place", "in the new place", "passed on", "intent cleared",
 }
 
 // wantUsable checks that nothing of the dead is left and that the pool works.
@@ -143,7 +143,7 @@ func TestKilledInLine(t *testing.T) {
 }
 
 func TestKilledInGivingUp(t *testing.T) {
-	leaves := []string{"out of the old place", "in the new place", "turn passed on", "intent cleared"}
+	leaves := []string{"out of the old place", "in the new place", "passed on", "intent cleared"}
 	eachStep(t, append(leaves, leaves...), func(t *testing.T, n int, _ string) bool {
 		name := newPool(t, 1)
 		release := holdSlot(t, name)
@@ -165,7 +165,7 @@ func TestKilledInGivingUp(t *testing.T) {
 
 // Whoever mends the ledger can be killed at it too.
 func TestKilledInRecovery(t *testing.T) {
-	for _, first := range []string{"gate swapped", "slot assigned", "slot freed", "in the new place"} {
+	for _, first := range []string{"gate changed", "slot assigned", "slot freed", "in the new place"} {
 		t.Run("after "+first, func(t *testing.T) {
 			eachStep(t, []string{"rebuilt", "all woken"}, func(t *testing.T, n int, log string) bool {
 				name := newPool(t, 2)

@@ -55,7 +55,7 @@ func TestDamagedFilesAreRefused(t *testing.T) {
 		"ledger zeroed":    {func(name string) error { return zero(ledgerOf(name)) }, "is damaged"},
 		"ledger of another version": {func(name string) error {
 			return patch(ledgerOf(name), 8, []byte{99})
-		}, "version 99"},
+		}, "another version of poolrun"},
 		"ledger random":       {func(name string) error { return randomize(ledgerOf(name), 0) }, "is damaged"},
 		"semaphore removed":   {func(name string) error { return os.Remove(semaphoreOf(name)) }, "semaphore was removed"},
 		"semaphore replaced":  {func(name string) error { return replace(semaphoreOf(name)) }, "semaphore was replaced"},

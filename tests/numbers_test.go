@@ -170,7 +170,7 @@ func TestAShrunkPoolSwallowsWhatForeignersGiveBack(t *testing.T) {
 func TestKilledInResize(t *testing.T) {
 	for _, sizes := range [][2]int{{2, 4}, {4, 2}, {4, 0}} {
 		t.Run(fmt.Sprint(sizes), func(t *testing.T) {
-			eachStep(t, []string{"gate swapped", "size written"}, func(t *testing.T, n int, _ string) bool {
+			eachStep(t, []string{"gate changed", "size written"}, func(t *testing.T, n int, _ string) bool {
 				name := newPool(t, sizes[0])
 				release := holdSlot(t, name)
 				cmd := crashing(t, n, "resize", name, fmt.Sprint(sizes[1]))

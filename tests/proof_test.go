@@ -282,7 +282,7 @@ func TestASpoiltSemaphoreIsMended(t *testing.T) {
 				}
 				f.Close()
 				harm(t, cmd, s.Holders[0].CommandPID)
-				if out := mustRun(t, "repair", name); !contains(out, "too many were free") || !contains(out, "is sound") {
+				if out := mustRun(t, "repair", name); !contains(out, "slots too many") || !contains(out, "is sound") {
 					t.Errorf("repair: %s", out)
 				}
 				if said.Len() > 0 {

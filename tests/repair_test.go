@@ -113,7 +113,7 @@ func TestRepairMendsTheCountOfSleepers(t *testing.T) {
 	waiter := mustStart(t, poolrun(t, "--pool", name, "true"))
 	waitStatus(t, name, "one in line", func(s status) bool { return s.Waiting == 1 })
 	mustPatch(t, ledgerOf(name), sleepersAt, 7, 0, 0, 0)
-	wantRepaired(t, name, "mended: 7 processes are said to sleep in line, 1 do")
+	wantRepaired(t, name, "mended: 7 processes are noted as asleep in line, and 1 are")
 	release()
 	if err := waiter.Wait(); err != nil {
 		t.Error(err)
@@ -141,17 +141,17 @@ func TestRepairTakesTheDeadOutOfTheMiddleOfTheLine(t *testing.T) {
 func TestRepairPutsBackWhatAForeignProgramTookToItsGrave(t *testing.T) {
 	name := newPool(t, 2)
 	mustSem(t, "wait", name)
-	wantRepaired(t, name, "mended: 1 slots were missing")
+	wantRepaired(t, name, "mended: 1 slot missing")
 	wantUsable(t, name)
 
 	// ... but not while one lives that may hold it.
 	mustSem(t, "wait", name)
 	holder := mustStart(t, sem(t, "hold", name, "sleep", "1000"))
 	waitStatus(t, name, "both taken", func(s status) bool { return s.Available == 0 })
-	wantSaid(t, poolrun(t, "repair", name), 2, "left: 2 slots are missing")
+	wantSaid(t, poolrun(t, "repair", name), 2, "left: 2 slots missing")
 	syscall.Kill(-holder.Process.Pid, syscall.SIGKILL)
 	holder.Wait()
-	wantRepaired(t, name, "mended: 2 slots were missing")
+	wantRepaired(t, name, "mended: 2 slots missing")
 
 	mustSem(t, "wait", name)
 	living := mustStart(t, sem(t, "hold", name, "sleep", "1000"))
@@ -165,7 +165,7 @@ func TestRepairPutsBackWhatAForeignProgramTookToItsGrave(t *testing.T) {
 func TestRepairTakesAwayWhatWasPostedAndNeverTaken(t *testing.T) {
 	name := newPool(t, 1)
 	mustSem(t, "post", name)
-	wantRepaired(t, name, "mended: 1 slots too many")
+	wantRepaired(t, name, "mended: 1 slot too many")
 	wantUsable(t, name)
 }
 
@@ -200,7 +200,7 @@ func TestRepairClearsAnIntentThatMakesNoSense(t *testing.T) {
 		}
 		mustPatch(t, ledgerOf(name), intentAt, text...)
 		wantSaid(t, poolrun(t, "--pool", name, "-n", "true"), 2, "is damaged")
-		wantRepaired(t, name, "mended: a change whose author had died")
+		wantRepaired(t, name, "mended: a change was cut off by the death of its author")
 		wantUsable(t, name)
 	}
 }

@@ -72,7 +72,7 @@ func TestStatusNoticesOtherPrograms(t *testing.T) {
 	for range 3 {
 		mustSem(t, "post", name)
 	}
-	wantSaid(t, poolrun(t, "status", name), 0, "note: the semaphore was posted 1 times too often")
+	wantSaid(t, poolrun(t, "status", name), 0, "note: the semaphore was posted 1 time too often")
 	mustRun(t, "repair", name)
 	release()
 
@@ -102,7 +102,7 @@ func TestCommandPidIsNullWithoutACommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantSaid(t, poolrun(t, "status", name, "--format", "json"), 0, `"command_pid":null`)
-	if err := lease.Started(os.Getpid()); err != nil {
+	if err := lease.SetCommandPID(os.Getpid()); err != nil {
 		t.Error(err)
 	}
 	wantSaid(t, poolrun(t, "status", name, "--format", "json"), 0, `"command_pid":`+itoa(os.Getpid())+",")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
 	"time"
 
 	"github.com/poolrun/poolrun/pool"
@@ -22,7 +21,7 @@ func (c *destroyCommand) Run() error {
 		return UsageError{errors.New("--timeout goes with --drain")}
 	}
 	p, err := pool.OpenToManage(string(c.Name))
-	if c.Force && (errors.Is(err, pool.ErrDamaged) || errors.Is(err, pool.ErrRefused)) && !isShortage(err) {
+	if c.Force && (errors.Is(err, pool.ErrDamaged) || errors.Is(err, pool.ErrVersion) || errors.Is(err, pool.ErrPermission)) {
 		return pool.Remove(string(c.Name))
 	}
 	if err != nil {
@@ -37,20 +36,6 @@ func (c *destroyCommand) Run() error {
 	default:
 		return p.Destroy()
 	}
-}
-
-// isShortage reports whether an error says nothing of the pool: the system lacks something
-// at this moment. Then a sound pool's waiters could not be told.
-func isShortage(err error) bool {
-	var errno syscall.Errno
-	if !errors.As(err, &errno) {
-		return false
-	}
-	switch errno {
-	case syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOLCK, syscall.EAGAIN:
-		return true
-	}
-	return false
 }
 
 func (c *destroyCommand) drain(p *pool.Pool) error {

@@ -19,7 +19,7 @@ const (
 
 // describe adds what a command may know of its slots to its environment. What an outer
 // pool has said there goes: it would be taken for this pool's.
-func describe(env []string, hold pool.Hold, slots []int, items []string) []string {
+func describe(env []string, hold pool.LeaseID, slots []int, items []string) []string {
 	all := joinInts(slots)
 	first, _, _ := strings.Cut(all, ",")
 	env = set(env, heldVariable, held(hold))
@@ -47,11 +47,11 @@ const maxHeldBytes = 4096
 // held is what a command inherits as POOLRUN_HELD: this hold, and of those that were
 // inherited the latest one for each pool that is still held. So it does not grow where
 // commands start their own successors. If there are too many, the oldest go.
-func held(hold pool.Hold) string {
+func held(hold pool.LeaseID) string {
 	text := hold.String()
 	var pools []string // the latest first
-	holds := map[string][]pool.Hold{}
-	for _, outer := range slices.Backward(pool.ParseHolds(os.Getenv(heldVariable))) {
+	holds := map[string][]pool.LeaseID{}
+	for _, outer := range slices.Backward(pool.ParseLeaseIDs(os.Getenv(heldVariable))) {
 		if holds[outer.Pool] == nil {
 			pools = append(pools, outer.Pool)
 		}
@@ -73,9 +73,9 @@ func held(hold pool.Hold) string {
 // firstHeld is the text of the first of some holds on a pool that is still held. A pool
 // that is closed to the user as whom the caller runs by now cannot be asked: then it is
 // the first, since commands that run as another user may be able to ask.
-func firstHeld(name string, holds []pool.Hold) string {
+func firstHeld(name string, holds []pool.LeaseID) string {
 	p, err := pool.Open(name)
-	if errors.Is(err, pool.ErrRefused) {
+	if errors.Is(err, pool.ErrPermission) {
 		return holds[0].String()
 	}
 	if err != nil {
@@ -94,8 +94,8 @@ func firstHeld(name string, holds []pool.Hold) string {
 // no slots where there is none. The environment says so, and the ledger has to
 // confirm it: the caller may be a daemon that has outlived its slot. Where the
 // environment was cleared on the way (sudo, env -i), the kernel and the ledger may know.
-func heldByAncestor(p *pool.Pool) (pool.Hold, []int, []string) {
-	for _, hold := range pool.ParseHolds(os.Getenv(heldVariable)) {
+func heldByAncestor(p *pool.Pool) (pool.LeaseID, []int, []string) {
+	for _, hold := range pool.ParseLeaseIDs(os.Getenv(heldVariable)) {
 		if slots, items, err := p.HeldSlots(hold); err == nil && len(slots) > 0 {
 			return hold, slots, items
 		}
@@ -103,5 +103,5 @@ func heldByAncestor(p *pool.Pool) (pool.Hold, []int, []string) {
 	if hold, slots, items, err := p.HeldByAncestor(); err == nil {
 		return hold, slots, items
 	}
-	return pool.Hold{}, nil, nil
+	return pool.LeaseID{}, nil, nil
 }

@@ -19,11 +19,11 @@ type repairCommand struct {
 }
 
 func (c *repairCommand) Run(out io.Writer) error {
-	findings, err := pool.Repair(string(c.Name), c.Force)
-	for _, text := range findings.Mended {
+	report, err := pool.Repair(string(c.Name), c.Force)
+	for _, text := range report.Mended {
 		fmt.Fprintf(out, "mended: %s\n", text)
 	}
-	for _, text := range findings.Left {
+	for _, text := range report.Left {
 		fmt.Fprintf(out, "left: %s\n", text)
 	}
 	if errors.Is(err, pool.ErrDamaged) {
@@ -32,7 +32,7 @@ func (c *repairCommand) Run(out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if len(findings.Left) > 0 {
+	if len(report.Left) > 0 {
 		return fmt.Errorf("not all of pool %s could be mended", c.Name)
 	}
 	_, err = fmt.Fprintf(out, "pool %s is sound\n", c.Name)

@@ -80,7 +80,7 @@ func (c *runCommand) Run() (err error) {
 	if err != nil {
 		return err
 	}
-	command.Env = describe(command.Env, lease.Hold(), lease.Slots(), items)
+	command.Env = describe(command.Env, lease.ID(), lease.Slots(), items)
 	if command.PID, err = lease.CommandPID(); err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (c *runCommand) watch(lease *pool.Lease) func(pid int) time.Duration {
 	next := time.Duration(0)
 	return func(pid int) time.Duration {
 		if next == 0 {
-			if err := lease.Started(pid); err != nil {
+			if err := lease.SetCommandPID(pid); err != nil {
 				c.warn("%s", err)
 				return 0
 			}
@@ -135,7 +135,7 @@ func (c *runCommand) open() (*pool.Pool, error) {
 // acquire gets a slot, unless time is up or a deadly signal comes first. One that stops
 // poolrun does not cost it its place.
 func (c *runCommand) acquire(signals *supervisor.Signals, p *pool.Pool) (*pool.Lease, error) {
-	ctx, stop := signals.Context(c.Timeout.after(time.Now()), p.Pause)
+	ctx, stop := signals.Context(c.Timeout.after(time.Now()), p.Suspend)
 	defer stop()
 	lease, err := c.waitFor(ctx, p)
 	var interrupted supervisor.Interrupted

@@ -74,7 +74,7 @@ func statusOfAll() (all []pool.Status, err error) {
 
 func statusOf(name string) (pool.Status, error) {
 	p, err := pool.OpenToManage(name)
-	if errors.Is(err, pool.ErrRefused) {
+	if errors.Is(err, pool.ErrPermission) {
 		p, err = pool.OpenReadOnly(name)
 	}
 	if err != nil {

@@ -77,18 +77,17 @@ func Open(file string, size int64, access Access) (*Object, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	refused := Refused{File: file, Reason: wrongType(&st)}
+	refused := &Refused{File: file, Reason: wrongType(&st)}
 	mayWrite := access == ReadOnly || trusted(&st) || access == Manage && unix.Geteuid() == 0
 	if refused.Reason == "" && !mayWrite {
-		refused.Reason = "belongs to " + ownerName(st.Uid) + ", who is neither you nor root, and is not shared through a group of yours"
+		refused = &Refused{file, "belongs to " + ownerName(st.Uid) + ", who is neither you nor root, and is not shared through a group of yours", fs.ErrPermission}
 	}
 	if refused.Reason == "" && st.Size != size {
-		refused.Reason = fmt.Sprintf("has %d bytes instead of %d", st.Size, size)
-		refused.WrongSize = true
+		refused = &Refused{file, fmt.Sprintf("has %d bytes instead of %d", st.Size, size), ErrWrongSize}
 	}
 	if refused.Reason != "" {
 		unix.Close(fd)
-		return nil, &refused
+		return nil, refused
 	}
 	object, err := mapObject(fd, size, access)
 	if err != nil {
@@ -100,10 +99,14 @@ func Open(file string, size int64, access Access) (*Object, error) {
 // Refused is the error for an object that is not what it should be.
 type Refused struct {
 	File, Reason string
-	WrongSize    bool // nothing else is wrong with it
+	Kind         error // fs.ErrPermission, ErrWrongSize, or nil for a file that is not a regular one
 }
 
+// ErrWrongSize is the kind of an object that has another size than expected.
+var ErrWrongSize = errors.New("wrong size")
+
 func (r *Refused) Error() string { return Path(r.File) + " " + r.Reason }
+func (r *Refused) Unwrap() error { return r.Kind }
 
 // mapObject makes an object of an open file, which stays the caller's if it fails.
 func mapObject(fd int, size int64, access Access) (*Object, error) {

@@ -1,6 +1,7 @@
 //go:build crashpoints
 
-package pool
+// Package crash marks the points at which the crash tests kill the program.
+package crash
 
 import (
 	"fmt"
@@ -9,16 +10,17 @@ import (
 	"syscall"
 )
 
-// POOLRUN_CRASH_AT=N kills the process at the N-th step that it comes to, and
-// POOLRUN_CRASH_LOG=FILE lists the steps that it came to.
+// POOLRUN_CRASH_AT=N kills the process at the Nth point that it reaches, and
+// POOLRUN_CRASH_LOG=FILE lists the points that it reached.
 var (
 	crashAt, _ = strconv.Atoi(os.Getenv("POOLRUN_CRASH_AT"))
 	crashLog   = os.Getenv("POOLRUN_CRASH_LOG")
-	steps      int
+	reached    int
 )
 
-func step(name string) {
-	steps++
+// Point kills the process here if the environment says so.
+func Point(name string) {
+	reached++
 	if crashLog != "" {
 		f, err := os.OpenFile(crashLog, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 		if err == nil {
@@ -26,7 +28,7 @@ func step(name string) {
 			f.Close()
 		}
 	}
-	if steps == crashAt {
+	if reached == crashAt {
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
 	}

@@ -1,4 +1,4 @@
-package pool
+package ledger
 
 import (
 	"testing"
@@ -6,11 +6,11 @@ import (
 )
 
 // The ledger is shared with every program that was built from any version with
-// the same ledgerVersion. Whoever has to change a number here has to change that
+// the same Version. Whoever has to change a number here has to change that
 // too.
 func TestLayoutIsFixed(t *testing.T) {
-	var l ledger
-	var rec participant
+	var l Ledger
+	var rec Participant
 	for what, sizes := range map[string][2]uintptr{
 		"inUse":        {unsafe.Offsetof(l.inUse), 48},
 		"first":        {unsafe.Offsetof(l.first), 56},
@@ -21,7 +21,7 @@ func TestLayoutIsFixed(t *testing.T) {
 		"participants": {unsafe.Offsetof(l.participants), 4096 + 4*4096 + 128*4096},
 		"ledger":       {unsafe.Sizeof(l), 4096 + 4*4096 + 128*4096 + 256*8192},
 		"participant":  {unsafe.Sizeof(rec), 256},
-		"bell":         {unsafe.Offsetof(rec.bell), 92},
+		"bell":         {unsafe.Offsetof(rec.Bell), 92},
 	} {
 		if sizes[0] != sizes[1] {
 			t.Errorf("%s: %d instead of %d", what, sizes[0], sizes[1])

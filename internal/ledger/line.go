@@ -1,0 +1,136 @@
+package ledger
+
+// The line: the participants that wait, linked in the order of (priority, ticket).
+
+// before reports whether a stands before b. No two tickets are the same.
+func (a *Participant) before(b *Participant) bool {
+	pa, pb := a.Priority.Load(), b.Priority.Load()
+	return pa < pb || pa == pb && a.Ticket.Load() < b.Ticket.Load()
+}
+
+// link puts participant r into its place. It searches from the tail, where most
+// newcomers belong.
+func (l *Ledger) link(r Ref) error {
+	rec, err := l.At(r)
+	if err != nil {
+		return err
+	}
+	after, next := l.last.Load(), Ref(0)
+	for steps := 0; after != 0; steps++ {
+		other, err := l.At(after)
+		if err != nil {
+			return err
+		}
+		if other.before(rec) {
+			break
+		}
+		if steps > MaxParticipants {
+			return errLine
+		}
+		after, next = other.previous.Load(), after
+	}
+	if err := l.join(after, r); err != nil {
+		return err
+	}
+	if err := l.join(r, next); err != nil {
+		return err
+	}
+	l.waiting.Add(1)
+	if rec.hasSleeper(r) {
+		l.pace.Store(max(l.pace.Load(), l.sleepers.Add(1)))
+	}
+	return nil
+}
+
+// unlink takes participant r out of the line.
+func (l *Ledger) unlink(r Ref) error {
+	rec, err := l.At(r)
+	if err != nil {
+		return err
+	}
+	if err := l.join(rec.previous.Load(), rec.next.Load()); err != nil {
+		return err
+	}
+	l.waiting.Add(^uint32(0))
+	if rec.hasSleeper(r) {
+		l.sleepers.Add(^uint32(0))
+	}
+	return nil
+}
+
+// join makes a and b neighbours. Nobody (0) stands before the head and behind the tail.
+func (l *Ledger) join(a, b Ref) error {
+	if a == 0 {
+		l.first.Store(b)
+	} else if rec, err := l.At(a); err != nil {
+		return err
+	} else {
+		rec.next.Store(b)
+	}
+	if b == 0 {
+		l.last.Store(a)
+	} else if rec, err := l.At(b); err != nil {
+		return err
+	} else {
+		rec.previous.Store(a)
+	}
+	return nil
+}
+
+// hasSleeper reports whether this waiter counts as the sleeper of its process. A process
+// has one sleeper, however many of its goroutines wait: the waiter whose own Word is the
+// bell.
+func (rec *Participant) hasSleeper(r Ref) bool { return rec.Bell.Load() == r }
+
+// A Walk goes along the line, from head to tail:
+//
+//	walk := l.Line()
+//	for walk.Next() { ... walk.Ref, walk.Participant ... }
+//	return walk.Err
+type Walk struct {
+	Ref Ref
+	*Participant
+	Err error
+
+	ledger *Ledger
+	next   Ref
+	steps  int
+}
+
+// Line begins a walk along the line.
+func (l *Ledger) Line() Walk { return Walk{ledger: l, next: l.first.Load()} }
+
+// Next goes to the next waiter. It reports false at the end of the line, and at damage.
+func (w *Walk) Next() bool {
+	if w.next == 0 || w.Err != nil {
+		return false
+	}
+	w.Ref = w.next
+	if w.Participant, w.Err = w.ledger.At(w.Ref); w.Err != nil {
+		return false
+	}
+	if w.steps++; w.steps > MaxParticipants || w.State.Load() != StateWaiting {
+		w.Err = errLine
+		return false
+	}
+	w.next = w.Participant.next.Load()
+	return true
+}
+
+// First returns the first in line, 0 for nobody: the first waiter that is not set aside,
+// or, if all are, the head of the line.
+func (l *Ledger) First() (Ref, error) {
+	walk := l.Line()
+	for walk.Next() {
+		if walk.Aside.Load() == 0 {
+			return walk.Ref, nil
+		}
+	}
+	return l.first.Load(), walk.Err
+}
+
+// IsEmpty reports whether nobody holds a slot and nobody waits.
+func (l *Ledger) IsEmpty() bool { return l.inUse.Load() == 0 && l.first.Load() == 0 }
+
+// HasLine reports whether anybody waits.
+func (l *Ledger) HasLine() bool { return l.first.Load() != 0 }

@@ -1,0 +1,151 @@
+package ledger
+
+import "slices"
+
+// What the ledger keeps beside the participants' records says nothing that the records do
+// not say: the line, the list of free records, who holds which slot, how many slots are in
+// use, who drains the pool. A change keeps it up to date with one exit and one enter.
+// Rebuild makes it anew.
+
+// enter adds a participant to what is derived from its being in a state.
+func (l *Ledger) enter(r Ref, s State) error {
+	rec, err := l.At(r)
+	if err != nil {
+		return err
+	}
+	switch s {
+	case StateFree:
+		rec.next.Store(l.free.Load())
+		l.free.Store(r)
+	case StateWaiting:
+		return l.link(r)
+	case StateHeld:
+		n, err := rec.Slots()
+		if err != nil {
+			return err
+		}
+		return l.assign(r, n)
+	case StateDraining:
+		l.drainer.Store(r)
+	}
+	return nil
+}
+
+// exit takes a participant out of what is derived from its being in a state.
+func (l *Ledger) exit(r Ref, s State) error {
+	switch s {
+	case StateFree:
+		return l.popFree(r)
+	case StateWaiting:
+		return l.unlink(r)
+	case StateHeld:
+		return l.unassign(r)
+	case StateDraining:
+		l.drainer.Store(0)
+	}
+	return nil
+}
+
+// PeekFree returns the record that the next participant gets, 0 if there is none.
+func (l *Ledger) PeekFree() (Ref, error) {
+	if r := l.free.Load(); r != 0 {
+		rec, err := l.At(r)
+		if err == nil && rec.State.Load() != StateFree {
+			err = errFree
+		}
+		return r, err
+	}
+	if used := l.Used(); used < MaxParticipants {
+		return used + 1, nil
+	}
+	return 0, nil
+}
+
+func (l *Ledger) popFree(r Ref) error {
+	if l.free.Load() != r {
+		l.used.Store(r)
+		return nil
+	}
+	rec, err := l.At(r)
+	if err == nil {
+		l.free.Store(rec.next.Load())
+	}
+	return err
+}
+
+// Rebuild makes everything that is derived anew. Holders keep the slots that they have.
+func (l *Ledger) Rebuild() error {
+	used := l.used.Load()
+	if used > MaxParticipants {
+		return errUsed
+	}
+	// A crash can come between the state of a new record and the mark of its use.
+	if used < MaxParticipants && l.participants[used].State.Load() != StateFree {
+		used++
+		l.used.Store(used)
+	}
+
+	l.free.Store(0)
+	l.first.Store(0)
+	l.last.Store(0)
+	l.waiting.Store(0)
+	l.sleepers.Store(0)
+	l.drainer.Store(0)
+	l.inUse.Store(0)
+	var kept [MaxParticipants + 1]uint16
+	l.keepSlots(&kept)
+
+	var line [MaxParticipants]Ref
+	waiting := 0
+	for r := used; r > 0; r-- { // downwards, so that the lowest free record comes first
+		rec, err := l.At(r)
+		if err != nil {
+			return err
+		}
+		switch s := rec.State.Load(); s {
+		case StateWaiting:
+			line[waiting] = r
+			waiting++
+		case StateHeld:
+			weight, err := rec.Slots()
+			if err != nil {
+				return err
+			}
+			l.inUse.Add(uint32(kept[r]))
+			if err := l.assign(r, weight-int(kept[r])); err != nil {
+				return err
+			}
+		case StateFree, StateDraining:
+			if err := l.enter(r, s); err != nil {
+				return err
+			}
+		default:
+			return errState
+		}
+	}
+	slices.SortFunc(line[:waiting], l.order)
+	for _, r := range line[:waiting] {
+		if err := l.link(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// order is negative if a stands before b in line. Both name records.
+func (l *Ledger) order(a, b Ref) int {
+	if l.participants[a-1].before(&l.participants[b-1]) {
+		return -1
+	}
+	return 1
+}
+
+// FreeAll makes all records free. It is for a ledger of which no participant is alive.
+func (l *Ledger) FreeAll() error {
+	for i := range l.participants {
+		l.participants[i].State.Store(StateFree)
+	}
+	l.debt.Store(0)
+	l.intent.op.Store(OpNone)
+	return l.Rebuild()
+}

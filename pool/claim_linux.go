@@ -1,0 +1,91 @@
+package pool
+
+import (
+	"errors"
+
+	"github.com/poolrun/poolrun/internal/ledger"
+	"github.com/poolrun/poolrun/internal/shm"
+	"golang.org/x/sys/unix"
+)
+
+// The claim and the guard of a record are OFD locks on one byte each of the ledger's file
+// (fcntl(2)). The kernel releases them when the last descriptor of their open file
+// description is closed: the claim when its process dies, the guard when the command and
+// everything that has inherited it from there have died.
+
+func claimByte(r ledger.Ref) int64 { return shm.LockBase + 2*int64(r-1) }
+func guardByte(r ledger.Ref) int64 { return claimByte(r) + 1 }
+
+var errClaimed = errors.New("another program holds a lock on a free record of its ledger")
+
+// claim locks the record until unclaim or the end of this process.
+func (p *Pool) claim(r ledger.Ref) error {
+	err := shm.SetLock(p.object.FD, shm.Exclusive, claimByte(r))
+	if err == unix.EAGAIN {
+		return errClaimed
+	}
+	return err
+}
+
+func (p *Pool) unclaim(r ledger.Ref) error {
+	return shm.SetLock(p.object.FD, shm.Unlocked, claimByte(r))
+}
+
+// dropClaims releases all claims of this open pool at once.
+func (p *Pool) dropClaims() error {
+	return shm.SetLocks(p.object.FD, shm.Unlocked, claimByte(1), 2*ledger.MaxParticipants)
+}
+
+// isLocked reports whether any process holds the record's claim or guard, isClaimed whether
+// one holds its claim. They ask through a descriptor that never locks, because a process's
+// own locks do not show.
+func (p *Pool) isLocked(r ledger.Ref) (bool, error) { return shm.IsLocked(p.probe, claimByte(r), 2) }
+func (p *Pool) isClaimed(r ledger.Ref) (bool, error) {
+	return shm.IsLocked(p.probe, claimByte(r), 1)
+}
+
+// openGuard makes the descriptor that the command inherits, with the guard locked. It is
+// read-only, so that the command cannot write to the ledger through it.
+func (p *Pool) openGuard(r ledger.Ref) (int, error) {
+	low, err := p.object.Reopen(unix.O_RDONLY)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(low)
+	least := highDescriptor
+	fd, err := unix.FcntlInt(uintptr(low), unix.F_DUPFD_CLOEXEC, least)
+	for err == unix.EINVAL && least > 0 { // RLIMIT_NOFILE is lower than that
+		least /= 2
+		fd, err = unix.FcntlInt(uintptr(low), unix.F_DUPFD_CLOEXEC, least)
+	}
+	if err != nil {
+		return -1, err
+	}
+	if err := shm.SetLock(fd, shm.Shared, guardByte(r)); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// highDescriptor keeps the guard out of the way of descriptors that people number, from 3
+// on, and of those that shells take for themselves, from 10 on and from 255 downwards. It
+// is below 64, the size of a new process's descriptor table: growing that table costs a
+// process with threads an RCU grace period (expand_fdtable in fs/file.c).
+const highDescriptor = 50
+
+// unlockGuard releases the guard for all processes that have inherited it.
+func unlockGuard(fd int, r ledger.Ref) error { return shm.SetLock(fd, shm.Unlocked, guardByte(r)) }
+
+// addGuard and removeGuard keep the list of guards that Close closes.
+func (p *Pool) addGuard(l *Lease) {
+	p.descriptors.Lock()
+	defer p.descriptors.Unlock()
+	p.guards[l] = true
+}
+
+func (p *Pool) removeGuard(l *Lease) {
+	p.descriptors.Lock()
+	defer p.descriptors.Unlock()
+	delete(p.guards, l)
+}
