@@ -198,9 +198,9 @@ func (m *Memory) settle(op Op, r Ref) error {
 // HasIntent reports whether a change was cut off by the death of its author.
 func (l *Ledger) HasIntent() bool { return l.intent.op.Load() != OpNone }
 
-// makesSense reports whether perform can have written the intent.
-func (in *intent) makesSense() bool {
-	op, r := in.op.Load(), in.participant.Load()
+// makesSense reports whether perform can have written the intent, with this operation and
+// participant.
+func (in *intent) makesSense(op Op, r Ref) bool {
 	return op < numOps && (isRecord(r) || r == 0 && op == OpResize) &&
 		in.size.Load() <= MaxSlots && in.debt.Load() <= MaxSlots
 }
@@ -216,7 +216,7 @@ func (m *Memory) Mend() (r Ref, err error) {
 		return 0, nil
 	}
 	r = in.participant.Load()
-	if op >= numOps || !in.makesSense() {
+	if !in.makesSense(op, r) {
 		return 0, errIntent
 	}
 	outcome := CountRolledForward
@@ -245,7 +245,7 @@ func (m *Memory) Mend() (r Ref, err error) {
 // else, unless there is an intent already that makes sense: its Mend will rebuild too. So the
 // rebuilding can be killed anywhere, and the next process does it.
 func (m *Memory) AnnounceRebuild() {
-	if m.HasIntent() && m.intent.makesSense() {
+	if m.HasIntent() && !m.HasSenselessIntent() {
 		return
 	}
 	m.intent.op.Store(OpNone)
@@ -253,4 +253,7 @@ func (m *Memory) AnnounceRebuild() {
 }
 
 // HasSenselessIntent reports whether an intent is there that no change can have written.
-func (l *Ledger) HasSenselessIntent() bool { return l.HasIntent() && !l.intent.makesSense() }
+func (l *Ledger) HasSenselessIntent() bool {
+	in := &l.intent
+	return l.HasIntent() && !in.makesSense(in.op.Load(), in.participant.Load())
+}

@@ -95,7 +95,7 @@ func (l *Ledger) countLine(used Ref) int {
 	walk := l.Line()
 	for walk.Next() {
 		r := walk.Ref
-		if n++; r > used || walk.previous.Load() != previous || previous != 0 && l.order(previous, r) > 0 {
+		if n++; r > used || walk.previous.Load() != previous || previous != 0 && !l.participants[previous-1].before(walk.Participant) {
 			return -1
 		}
 		previous = r

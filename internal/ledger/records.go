@@ -1,7 +1,5 @@
 package ledger
 
-import "slices"
-
 // What the ledger keeps beside the participants' records says nothing that the records do
 // not say: the line, the list of free records, who holds which slot, how many slots are in
 // use, who drains the pool. A change keeps it up to date with one exit and one enter.
@@ -94,18 +92,12 @@ func (l *Ledger) Rebuild() error {
 	l.inUse.Store(0)
 	var kept [MaxParticipants + 1]uint16
 	l.keepSlots(&kept)
-
-	var line [MaxParticipants]Ref
-	waiting := 0
 	for r := used; r > 0; r-- { // downwards, so that the lowest free record comes first
 		rec, err := l.At(r)
 		if err != nil {
 			return err
 		}
 		switch s := rec.State.Load(); s {
-		case StateWaiting:
-			line[waiting] = r
-			waiting++
 		case StateHeld:
 			weight, err := rec.Slots()
 			if err != nil {
@@ -119,25 +111,19 @@ func (l *Ledger) Rebuild() error {
 			if err := l.enter(r, s); err != nil {
 				return err
 			}
+		case StateWaiting:
 		default:
 			return errState
 		}
 	}
-	slices.SortFunc(line[:waiting], l.order)
-	for _, r := range line[:waiting] {
-		if err := l.link(r); err != nil {
-			return err
+	for r := Ref(1); r <= used; r++ { // upwards, which is most often the order of the line
+		if l.participants[r-1].State.Load() == StateWaiting {
+			if err := l.link(r); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
-}
-
-// order is negative if a stands before b in line. Both name records.
-func (l *Ledger) order(a, b Ref) int {
-	if l.participants[a-1].before(&l.participants[b-1]) {
-		return -1
-	}
-	return 1
 }
 
 // FreeAll makes all records free. It is for a ledger of which no participant is alive.

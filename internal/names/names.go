@@ -1,8 +1,8 @@
-// Package names knows the names of users and groups.
+// Package names looks up the names of users and groups.
 //
-// poolrun is a static program without glibc's name service switch, nsswitch.conf(5).
-// It reads /etc/passwd and /etc/group itself, and asks getent(1) for what these do
-// not know: the users and groups of LDAP, SSSD or Active Directory.
+// poolrun is a static program without glibc's name service switch, nsswitch.conf(5). So
+// this package reads /etc/passwd and /etc/group, and asks getent(1) for the rest: the users
+// and groups of LDAP, SSSD or Active Directory.
 package names
 
 import (
@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// User is the user's name, or the number if the user has no name. It can take as
-// long as getent(1) may, so it must not be called under a lock.
+// User is the user's name, or the number if the user has no name. It can take as long as
+// getent(1) takes, up to patience. So it must not be called under a lock.
 func User(uid uint32) string {
 	id := strconv.FormatUint(uint64(uid), 10)
 	if u, err := user.LookupId(id); err == nil {
@@ -29,15 +29,14 @@ func User(uid uint32) string {
 	return "uid " + id
 }
 
-// Group is the number of a group that is given by its name or, as in chgrp(1), by
-// its number.
+// Group is the number of a group, which is given by name or, as in chgrp(1), by number.
 func Group(name string) (gid int, err error) {
 	if group, err := user.LookupGroup(name); err == nil {
 		return strconv.Atoi(group.Gid)
 	}
 	id := name
 	if _, err := parseID(name); err != nil {
-		// The entry may spell the name differently: a directory can ignore case.
+		// The entry may spell the name differently: directories can ignore case.
 		if entry := ask("group", name); len(entry) > idField {
 			id = entry[idField]
 		}
@@ -48,7 +47,7 @@ func Group(name string) (gid int, err error) {
 	return gid, nil
 }
 
-// 2^32-1 means "no change" to chown(2), and is no number of a group.
+// parseID parses a number of a group. 2^32-1 is none: chown(2) takes it for "no change".
 func parseID(text string) (int, error) {
 	n, err := strconv.ParseUint(text, 10, 32)
 	if err == nil && n == 1<<32-1 {
@@ -57,24 +56,23 @@ func parseID(text string) (int, error) {
 	return int(n), err
 }
 
-// The fields of an entry that passwd(5) and group(5) have in common.
+// Fields that passwd(5) and group(5) have in common.
 const (
 	nameField = 0
 	idField   = 2
 )
 
-// patience is how long getent may take. A directory that does not answer costs a
-// process that time once, not once for each name.
+// patience is how long getent may take. If a directory does not answer, a process waits for
+// it once, not once for each name.
 const patience = 2 * time.Second
 
 var answers struct {
 	sync.Mutex
 	entries map[[2]string][]string
-	silent  bool // getent has been given up
+	silent  bool // getent did not answer in time
 }
 
-// ask returns the fields of a database's entry for a key, nil if there is none. It
-// asks for each key once.
+// ask returns the fields of a database's entry for a key, or nil. It asks once for each key.
 func ask(database, key string) []string {
 	answers.Lock()
 	defer answers.Unlock()
@@ -94,14 +92,14 @@ func ask(database, key string) []string {
 	return entry
 }
 
-// getent runs getent(1). Only what it prints counts: its exit status is lost where
-// SIGCHLD is ignored, wait(2).
+// getent runs getent(1). Only its output counts: if SIGCHLD is ignored, its exit status is
+// lost (wait(2)).
 func getent(ctx context.Context, database, key string) []string {
 	if key == "" || strings.HasPrefix(key, "-") || strings.ContainsAny(key, ":\n\x00") {
-		return nil // no name, and a getent that is a shell script may not know "--"
+		return nil // not a name; and a getent that is a shell script may not know "--"
 	}
 	cmd := exec.CommandContext(ctx, "getent", database, key)
-	cmd.WaitDelay = patience // what it leaves behind may hold the pipe
+	cmd.WaitDelay = patience // a child of it may keep the pipe open
 	out, _ := cmd.Output()
 	line, _, _ := strings.Cut(string(out), "\n")
 	if line == "" {

@@ -10,29 +10,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An object is complete before it has its name: nobody ever opens half of one, and a
-// creator that is killed leaves nothing behind. O_TMPFILE of open(2) is made for that.
+// An object is complete before it has its name. So nobody opens half of one, and a creator
+// that is killed leaves nothing behind. O_TMPFILE of open(2) is made for that.
 //
-// A file system without O_TMPFILE (gVisor's, old kernels' overlayfs and ramfs) gets the
-// object under a temporary name first, as sem_open(3) of glibc does. What a killed
-// creator leaves then, the next creator of the same user removes. Two invariants:
+// On a file system without O_TMPFILE (gVisor's, old kernels' overlayfs and ramfs) the object
+// has a temporary name first, as with sem_open(3) of glibc. If its creator is killed, the
+// next creator of the same user removes it. Two invariants:
 //
 //   - A temporary whose byte temporaryByte is not locked has no living creator.
 //   - A creator whose file has lost its name before it was locked starts again.
 
-// An Owner is a user and a group. NoChange, in place of either, is the caller's own.
+// An Owner is a user and a group. NoChange instead of either means the caller's own.
 type Owner struct{ UID, GID int }
 
-// NoChange is what chown(2) takes for "leave it as it is".
+// NoChange is -1, which makes chown(2) change nothing.
 const NoChange = -1
 
-// Caller owns what a process makes, unless it gives it away.
+// Caller is the owner of what a process makes.
 var Caller = Owner{NoChange, NoChange}
 
-// Anonymous makes an object without a name: nothing is left of it when the
-// process dies before Link. Its space is reserved, so that a full file system
-// is an error here (ENOSPC) and not a SIGBUS later. The mode is exact, the
-// umask does not count.
+// Anonymous makes an object without a name. Nothing is left of it if the process dies before
+// Link. Its space is reserved: a full file system is an error here (ENOSPC) and not a SIGBUS
+// later. The mode is exact: the umask does not count.
 func Anonymous(size int64, mode fs.FileMode, owner Owner) (*Object, error) {
 	temporary := ""
 	fd, err := unix.Open(Dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
@@ -76,8 +75,8 @@ func (o Owner) String() string {
 	return fmt.Sprintf("%s and group %d", ownerName(uint32(o.UID)), o.GID)
 }
 
-// reserve makes the file as large as that, with its space. A file system without
-// fallocate(2), like ramfs, is written to.
+// reserve gives the file a size and the space for it. On a file system without fallocate(2),
+// like ramfs, it writes zeros.
 func reserve(fd int, size int64) error {
 	err := retry(func() error { return unix.Fallocate(fd, 0, 0, size) })
 	if err == unix.EOPNOTSUPP || err == unix.ENOSYS {
@@ -98,7 +97,7 @@ func writeZeros(fd int, size int64) error {
 	return nil
 }
 
-// Link gives an anonymous object its name; EEXIST where the name is taken.
+// Link gives an anonymous object its name, or returns EEXIST if the name is taken.
 func (o *Object) Link(file string) error {
 	if o.temporary == "" {
 		return unix.Linkat(unix.AT_FDCWD, o.procPath(), unix.AT_FDCWD, Path(file), unix.AT_SYMLINK_FOLLOW)
@@ -111,10 +110,10 @@ func (o *Object) Link(file string) error {
 	return nil
 }
 
-// The names of temporaries are neither semaphores' nor ledgers'.
+// temporaryPrefix begins no name of a semaphore or a ledger.
 const temporaryPrefix = ".poolrun-new."
 
-// temporaryByte stands before all bytes that an object's users lock.
+// temporaryByte comes before all bytes that an object's users lock.
 const temporaryByte = LockBase - 1
 
 func createTemporary() (fd int, file string, err error) {
@@ -145,8 +144,8 @@ func removeTemporary(file string) {
 	}
 }
 
-// removeStaleTemporaries removes what dead creators of the caller's own user have left.
-// What it cannot remove it leaves: nobody needs these names.
+// removeStaleTemporaries removes what dead creators of the caller's user have left. What it
+// cannot remove it leaves: nobody needs these names.
 func removeStaleTemporaries() {
 	entries, _ := os.ReadDir(Dir)
 	for _, entry := range entries {

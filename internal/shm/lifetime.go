@@ -2,18 +2,18 @@ package shm
 
 import "sync"
 
-// A Lifetime sees to it that what belongs to an object (its mapping, its descriptors)
-// is used only while the object has it: a descriptor that is closed can be somebody
-// else's the next moment. Everything that uses the object does so between Enter and
-// Leave. The zero Lifetime is open.
+// A Lifetime makes sure that an object's mapping and descriptors are used only while the
+// object is open: the number of a closed descriptor can belong to another file the next
+// moment. Everything that uses the object does so between Enter and Leave. The zero
+// Lifetime is open.
 type Lifetime struct {
 	mutex  sync.Mutex
 	users  int
 	closed bool
-	empty  chan struct{} // made by End if somebody is inside, closed by the last to leave
+	empty  chan struct{} // made by End if anybody is inside, closed by the last to leave
 }
 
-// Enter reports false, and must not be followed by Leave, once End was called.
+// Enter reports false after End was called. Then it must not be followed by Leave.
 func (l *Lifetime) Enter() bool {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
@@ -47,9 +47,9 @@ func (l *Lifetime) IsOver() bool {
 	return l.closed
 }
 
-// End lets nobody enter any more, calls expel, which makes those who are inside
-// leave, and returns when the last has left. The first call reports true: it has to
-// free what the object has. Later ones report false at once.
+// End lets nobody enter any more, calls expel, which has to make those inside leave, and
+// blocks until the last has left. The first call reports true: its caller has to free what the
+// object has. Later calls report false at once.
 func (l *Lifetime) End(expel func()) bool {
 	l.mutex.Lock()
 	if l.closed {

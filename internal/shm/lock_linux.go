@@ -7,15 +7,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Locks on an object's file, all given back by the kernel when their owner dies:
-// flock(2), which has no owner but the open file description, and open file
-// description locks on single bytes (fcntl(2), F_OFD_SETLK). They know nothing of
-// each other. Calls that cannot block are raw ones: the Go scheduler need not know.
+// Locks on an object's file. They belong to an open file description, and the kernel releases
+// them with its last descriptor: flock(2), and open file description locks on single bytes
+// (fcntl(2), F_OFD_SETLK). The two kinds do not affect each other. System calls that cannot
+// block are raw: the Go scheduler need not hear of them.
 
-// LockBase is where the bytes begin that one may lock: far behind the data.
+// LockBase is the first byte that may be locked, far behind the data.
 const LockBase = 1 << 40
 
-// TryLock takes flock(LOCK_EX) if nobody has the lock.
+// TryLock takes flock(LOCK_EX) if the lock is free.
 func TryLock(fd int) (locked bool, err error) {
 	_, _, errno := unix.RawSyscall(unix.SYS_FLOCK, uintptr(fd), unix.LOCK_EX|unix.LOCK_NB, 0)
 	switch errno {
@@ -27,12 +27,11 @@ func TryLock(fd int) (locked bool, err error) {
 	return false, errno
 }
 
-// Lock takes flock(LOCK_EX), and waits for it. It gives up, with ctx's error, when
-// ctx is done. Then, and after any other error, it calls failed, as soon as nothing
-// waits for the lock any more, and tells it whether the lock came after all. Then
-// failed has to give it back, unless it knows that the descriptor was closed in the
-// meantime: the number may be somebody else's, and the kernel gives the lock back with
-// the last reference to the open file description, which was the wait's.
+// Lock takes flock(LOCK_EX) and waits for it until ctx is done. Then it returns ctx's error.
+// After any error it calls failed, as soon as nothing waits for the lock any more, and says
+// whether the lock came after all. In that case failed has to release it, unless it knows
+// that the descriptor was closed in the meantime: its number may belong to another file, and
+// the kernel releases the lock with the wait's own reference to the open file description.
 func Lock(ctx context.Context, fd int, failed func(locked bool)) error {
 	for range yields {
 		if locked, err := TryLock(fd); locked || err != nil {
@@ -57,11 +56,11 @@ func Lock(ctx context.Context, fd int, failed func(locked bool)) error {
 	}
 }
 
-// Who holds the lock for microseconds needs no more than to run. To wait for it in a
-// thread of its own, which ctx cannot end, costs more than that.
+// yields is how often Lock lets other processes run before it waits in a thread of its own.
+// A process that holds the lock for microseconds needs no more.
 const yields = 50
 
-// Unlock gives it back.
+// Unlock releases flock(LOCK_EX).
 func Unlock(fd int) { unix.RawSyscall(unix.SYS_FLOCK, uintptr(fd), unix.LOCK_UN, 0) }
 
 // A ByteLock is a kind of lock on a byte.
@@ -73,8 +72,8 @@ const (
 	Unlocked  ByteLock = unix.F_UNLCK
 )
 
-// SetLock locks or unlocks one byte, or returns EAGAIN where another open file
-// description has a lock on it that does not go with this one.
+// SetLock locks or unlocks one byte. It returns EAGAIN if another open file description has a
+// conflicting lock on it.
 func SetLock(fd int, kind ByteLock, at int64) error { return SetLocks(fd, kind, at, 1) }
 
 // SetLocks is SetLock for a range of bytes.
@@ -90,8 +89,8 @@ func SetLocks(fd int, kind ByteLock, start, length int64) error {
 	return errno
 }
 
-// IsLocked reports whether another open file description has a lock in a range of
-// bytes; length 0 means all that follow.
+// IsLocked reports whether another open file description has a lock in a range of bytes.
+// Length 0 means all bytes that follow.
 func IsLocked(fd int, start, length int64) (bool, error) {
 	lock := unix.Flock_t{Type: unix.F_WRLCK, Start: start, Len: length}
 	if err := unix.FcntlFlock(uintptr(fd), unix.F_OFD_GETLK, &lock); err != nil {

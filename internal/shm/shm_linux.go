@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dir is where the objects live: glibc and the kernel agree on this path.
+// Dir is the directory of the objects. glibc and the kernel agree on this path.
 const Dir = "/dev/shm"
 
 // Path is the path of the object with this file name.
@@ -29,7 +29,7 @@ type Object struct {
 	Owner    Owner
 	data     []byte
 
-	temporary string // the name of an object that was made without O_TMPFILE and not linked yet
+	temporary string // the name of an object that was made without O_TMPFILE and is not linked yet
 }
 
 // Access says what Open asks for.
@@ -38,19 +38,19 @@ type Access int
 const (
 	ReadWrite Access = iota
 	ReadOnly
-	Manage // to write to it, which root may do whoever owns it
+	Manage // to write to it; root may, whoever owns the object
 )
 
-// Open opens and maps the object with this file name. It takes none but a
-// regular file of exactly this size, and, to write to it, none but one whose
-// owner may be trusted: see trusted.
+// Open opens and maps the object with this file name. It refuses (see Refused) a file that
+// is not a regular one of exactly this size, and, for writing, one whose owner is not
+// trusted: see trusted.
 func Open(file string, size int64, access Access) (*Object, error) {
 	flags := unix.O_RDWR
 	if access == ReadOnly {
 		flags = unix.O_RDONLY
 	}
-	// O_NONBLOCK: a FIFO of that name must not block the open. Against a lease
-	// (IsOnlyUser), which is held for a moment, it makes EWOULDBLOCK of the open.
+	// With O_NONBLOCK a FIFO of that name does not block the open, and a lease of another
+	// process (IsOnlyUser), which it has for a moment, makes it fail with EWOULDBLOCK.
 	fd, err := unix.Open(Path(file), flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	for range 100 {
 		if err != unix.EWOULDBLOCK {
@@ -128,11 +128,10 @@ func mapObject(fd int, size int64, access Access) (*Object, error) {
 	}, nil
 }
 
-// View lays a T over the object's first bytes. T must consist of fixed-width
-// fields only and be no larger than the object.
+// View lays a T over the object's first bytes. T must consist of fixed-width fields and must
+// not be larger than the object.
 func View[T any](o *Object) *T {
-	// Not by way of a variable of type T: one too large for the stack is made, and
-	// cleared, on the heap.
+	// A variable of type T would be allocated, and cleared, on the heap if T is large.
 	view := (*T)(unsafe.Pointer(&o.data[0]))
 	if unsafe.Sizeof(*view) > uintptr(len(o.data)) {
 		panic("shm: view larger than the object")
@@ -140,9 +139,8 @@ func View[T any](o *Object) *T {
 	return view
 }
 
-// Reopen opens the same file again, through /proc, so that it is the same one
-// whatever its name means by now: a separate open file description, with locks
-// of its own.
+// Reopen opens the same file again, whatever its name leads to by now: another open file
+// description, with locks of its own.
 func (o *Object) Reopen(flags int) (fd int, err error) {
 	return unix.Open(o.procPath(), flags|unix.O_CLOEXEC, 0)
 }
@@ -161,14 +159,14 @@ func IsNamed(file string, inode uint64) bool {
 	return unix.Lstat(Path(file), &st) == nil && st.Ino == inode
 }
 
-// IsOnlyUser reports whether nobody else has the object open or mapped, in
-// whatever pid namespace.
+// IsOnlyUser reports whether no other process has the object open or mapped, in whatever pid
+// namespace.
 func (o *Object) IsOnlyUser() bool { return isOnlyOpen(o.FD) }
 
-// isOnlyOpen reports whether a file that is open for writing is open nowhere else: only
-// then does the kernel grant a write lease (fcntl(2), F_SETLEASE; check_conflicting_open
-// in fs/locks.c). An open in the moment of the lease sends its holder a signal: SIGURG,
-// which does nothing, instead of SIGIO, which kills.
+// isOnlyOpen reports whether a file that is open for writing is open nowhere else. Only then
+// does the kernel grant a write lease (fcntl(2), F_SETLEASE; check_conflicting_open in
+// fs/locks.c). If another process opens the file during the lease, the kernel sends the
+// lease's holder a signal: SIGURG, which does nothing, instead of SIGIO, which kills.
 func isOnlyOpen(fd int) bool {
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETSIG, int(unix.SIGURG)); err != nil {
 		return false
@@ -180,11 +178,10 @@ func isOnlyOpen(fd int) bool {
 	return true
 }
 
-// MayUnlink reports whether this process may remove the object's name: /dev/shm is
-// sticky, so the file has to be its own, or it needs CAP_FOWNER over the file, which
-// root of a user namespace does not have over everybody's. The kernel asks the same
-// before it sets O_NOATIME, open(2) (inode_owner_or_capable), which changes nothing
-// in the file.
+// MayUnlink reports whether this process may remove the object's name. /dev/shm is sticky. So
+// the process must own the file, or have CAP_FOWNER over it, which root of a user namespace
+// does not have over all files. The kernel requires the same for O_NOATIME (open(2);
+// inode_owner_or_capable), and setting that flag changes nothing in the file.
 func (o *Object) MayUnlink() bool {
 	flags, err := unix.FcntlInt(uintptr(o.FD), unix.F_GETFL, 0)
 	if err == nil {
@@ -199,11 +196,11 @@ func Exists(file string) bool {
 	return unix.Lstat(Path(file), &st) == nil
 }
 
-// Unlink removes a name; ENOENT where there is none.
+// Unlink removes a name, or returns ENOENT if there is none.
 func Unlink(file string) error { return unix.Unlink(Path(file)) }
 
-// Remove removes the name of a regular file, whatever is in it; ENOENT where there
-// is none. Whose files one may remove is the kernel's business: /dev/shm is sticky.
+// Remove removes the name of a regular file, whatever is in it, or returns ENOENT if there is
+// none. The kernel decides whether the process may do that: /dev/shm is sticky.
 func Remove(file string) error {
 	var st unix.Stat_t
 	if err := unix.Lstat(Path(file), &st); err != nil {
@@ -221,8 +218,7 @@ func (o *Object) Close() error {
 	return errors.Join(unix.Munmap(o.data), unix.Close(o.FD))
 }
 
-// The path through which an open file is reached without a name, as open(2)
-// shows it for O_TMPFILE.
+// procPath is a path to the open file that needs no name: see O_TMPFILE in open(2).
 func (o *Object) procPath() string { return "/proc/self/fd/" + strconv.Itoa(o.FD) }
 
 func retry(call func() error) error {
