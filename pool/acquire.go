@@ -281,7 +281,11 @@ func (p *Pool) takeSlots(r ledger.Ref, rec *ledger.Participant, waited time.Dura
 		return nil, err
 	}
 	p.mem.Waits.Observe(waited)
-	return &Lease{pool: p, id: p.leaseID(r, rec), rec: rec, slots: p.slotsOf(r, rec), waited: waited, guard: -1}, nil
+	slots := p.slotsOf(r, rec)
+	return &Lease{
+		pool: p, id: p.leaseID(r, rec), rec: rec,
+		slots: slots, items: p.itemsOf(slots), waited: waited, guard: -1,
+	}, nil
 }
 
 func (p *Pool) leaseID(r ledger.Ref, rec *ledger.Participant) LeaseID {

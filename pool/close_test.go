@@ -73,14 +73,13 @@ func TestAfterCloseNothingIsTouched(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, guardErr := lease.Guard()
-	_, itemsErr := lease.Items()
 	_, acquireErr := p.Acquire(t.Context())
 	_, statusErr := p.Status()
 	_, sizeErr := p.Size()
 	_, lostErr := p.IsLost()
 	_, _, heldErr := p.HeldSlots(lease.ID())
 	for what, err := range map[string]error{
-		"Close": p.Close(), "Release": lease.Release(), "SetCommandPID": lease.SetCommandPID(1), "Guard": guardErr, "Items": itemsErr,
+		"Close": p.Close(), "Release": lease.Release(), "SetCommandPID": lease.SetCommandPID(1), "Guard": guardErr,
 		"Acquire": acquireErr, "Status": statusErr, "Size": sizeErr, "IsLost": lostErr, "HeldSlots": heldErr,
 		"Resize": p.Resize(1), "Destroy": p.Destroy(), "ForceDestroy": p.ForceDestroy(), "Drain": p.Drain(t.Context()),
 	} {

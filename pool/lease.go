@@ -2,6 +2,7 @@ package pool
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,7 @@ type Lease struct {
 	id     LeaseID
 	rec    *ledger.Participant
 	slots  []int
+	items  []string
 	waited time.Duration
 
 	mutex    sync.Mutex
@@ -27,20 +29,14 @@ type Lease struct {
 
 // Slots are the numbers of the slots, in ascending order. Each is from 0 to the pool's size
 // less one, and no other holder has it.
-func (l *Lease) Slots() []int { return append([]int(nil), l.slots...) }
+func (l *Lease) Slots() []int { return slices.Clone(l.slots) }
 
 // Waited is how long the lease was waited for.
 func (l *Lease) Waited() time.Duration { return l.waited }
 
 // Items are what the slots stand for, in the order of Slots, or none if the pool has no
 // items.
-func (l *Lease) Items() (items []string, err error) {
-	err = l.use(func() error {
-		items = l.pool.itemsOf(l.slots)
-		return nil
-	})
-	return items, err
-}
+func (l *Lease) Items() []string { return slices.Clone(l.items) }
 
 // use runs f while the lease and its pool are open. Afterwards the record and the
 // descriptors may belong to others.

@@ -76,11 +76,7 @@ func (c *runCommand) Run() (err error) {
 		}
 		command.Inherit = []int{guard}
 	}
-	items, err := lease.Items()
-	if err != nil {
-		return err
-	}
-	command.Env = describe(command.Env, lease.ID(), lease.Slots(), items)
+	command.Env = describe(command.Env, lease.ID(), lease.Slots(), lease.Items())
 	if command.PID, err = lease.CommandPID(); err != nil {
 		return err
 	}
