@@ -119,33 +119,26 @@ func (p *Pool) TryAcquire(options ...Option) (lease *Lease, err error) {
 	if err != nil {
 		return nil, err
 	}
-	take := func() error {
-		lease, err = p.takeAtOnce(req)
-		return err
-	}
-	// A slot may be held by a dead holder. That is looked into only if no waiter stands
-	// before the caller: otherwise it is the business of the first in line.
-	mayReap := false
 	err = p.use(func() error {
-		err := p.update(p.open, lockLimit, func() error {
-			err := take()
+		// A dead holder may have the slot. That is looked into only if no waiter stands before
+		// the caller: otherwise it is the business of the first in line.
+		mayReap := true
+		take := func() error {
+			lease, err = p.takeAtOnce(req)
 			if errors.Is(err, ErrBusy) {
-				if mayReap, _ = p.isNext(req); !mayReap {
+				if next, _ := p.isNext(req); !next || !mayReap {
+					mayReap = false
 					p.mem.CountOne(ledger.CountBusy)
 				}
 			}
 			return err
-		})
-		if !mayReap {
-			return err
 		}
-		return p.updateReaped(func() error {
-			err := take()
-			if errors.Is(err, ErrBusy) {
-				p.mem.CountOne(ledger.CountBusy)
-			}
-			return err
-		})
+		err := p.update(p.open, lockLimit, take)
+		if mayReap && errors.Is(err, ErrBusy) {
+			mayReap = false
+			err = p.updateReaped(take)
+		}
+		return err
 	})
 	return lease, err
 }
@@ -168,7 +161,7 @@ func (p *Pool) takeAtOnce(req request) (*Lease, error) {
 	}
 	next, err := p.isNext(req)
 	if err == nil && !next { // perhaps only the dead are before it
-		if err = p.reapFirst(); err == nil {
+		if _, err = p.reapFirst(); err == nil {
 			next, err = p.isNext(req)
 		}
 	}
@@ -204,12 +197,8 @@ func (p *Pool) admitsNewcomers() error {
 
 // isNext reports whether no waiter stands before a newcomer.
 func (p *Pool) isNext(req request) (bool, error) {
-	r, err := p.mem.First()
-	if r == 0 || err != nil {
-		return true, err
-	}
-	first, err := p.mem.At(r)
-	return err == nil && int(first.Priority.Load()) > req.priority, err
+	r, first, err := p.mem.First()
+	return r == 0 || int(first.Priority.Load()) > req.priority, err
 }
 
 // checkWeight returns ErrTooHeavy if the pool has fewer slots than that. A pool of size 0 is
@@ -230,19 +219,15 @@ func (p *Pool) fits(weight int) bool {
 // claimRecord claims a free record and fills it in. The record stays free: if the process is
 // killed, the kernel releases the claim, and nothing has happened.
 func (p *Pool) claimRecord(req request) (ledger.Ref, *ledger.Participant, error) {
-	r, err := p.mem.PeekFree()
+	r, rec, err := p.mem.PeekFree()
 	if r == 0 && err == nil { // the dead in the middle of the line have records, too
 		if err = p.reapLine(); err == nil {
-			r, err = p.mem.PeekFree()
+			r, rec, err = p.mem.PeekFree()
 		}
 	}
-	if err != nil {
-		return 0, nil, err
+	if r == 0 && err == nil {
+		err = p.fail(ErrFull)
 	}
-	if r == 0 {
-		return 0, nil, p.fail(ErrFull)
-	}
-	rec, err := p.mem.At(r)
 	if err == nil {
 		err = p.claim(r)
 	}

@@ -57,7 +57,7 @@ func (p *Pool) heldSlots(id LeaseID) (slots []int, items []string, err error) {
 		rec.State.Load() != ledger.StateHeld || rec.Ticket.Load() != id.ticket {
 		return nil, nil, nil
 	}
-	if dead, err := p.isDead(id.r); dead || err != nil {
+	if dead, err := p.isDead(id.r, rec); dead || err != nil {
 		return nil, nil, err
 	}
 	slots = p.slotsOf(id.r, rec)

@@ -137,19 +137,15 @@ func (pl *place) look(ctx context.Context) (v view, err error) {
 		if err := pl.backInLine(); err != nil {
 			return err
 		}
-		first, err := p.mem.First()
+		first, _, err := p.mem.First()
 		if err == nil && first != pl.id.r { // it looks, so it is not dead itself
-			if err = p.reapFirst(); err == nil {
-				first, err = p.mem.First()
-			}
+			first, err = p.reapFirst()
 		}
 		if err == nil && first == 0 {
 			err = ledger.ErrNoFirst
 		}
 		if err == nil && first != pl.id.r {
-			if err = pl.stepIn(now, &v); err == nil {
-				first, err = p.mem.First()
-			}
+			first, err = pl.stepIn(now, &v)
 		}
 		if first != pl.id.r || err != nil {
 			return err
@@ -177,20 +173,21 @@ func (pl *place) look(ctx context.Context) (v view, err error) {
 // which cannot be told from outside. So the roll of the places before this one is called,
 // maxCalled processes at a time. A place does not move if it was called, has not looked
 // within answerLimit, and has no runnable thread. If one answers, it will attend to the gate.
-// If none does, the next are called.
-func (pl *place) stepIn(now int64, v *view) error {
+// If none does, the next are called. stepIn returns the first in line afterwards, 0 if the gate
+// is attended to.
+func (pl *place) stepIn(now int64, v *view) (ledger.Ref, error) {
 	p := pl.pool
 	if !isOld(now, p.mem.Attended.Load()) {
 		pl.called = 0
-		return nil
+		return 0, nil
 	}
 	v.limit = answerLimit
 	if pl.called != 0 && ledger.Ago(now, pl.called) < answerLimit {
-		return nil
+		return 0, nil
 	}
-	first, err := p.mem.First()
+	before, _, err := p.mem.First()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	roll, processes := map[ledger.Ref]uint64{}, map[ledger.Ref]bool{}
 	answered := false
@@ -212,12 +209,16 @@ func (pl *place) stepIn(now int64, v *view) error {
 		}
 	}
 	if walk.Err != nil {
-		return walk.Err
+		return 0, walk.Err
 	}
 	if pl.called, pl.roll = now, roll; answered {
 		pl.called = 0
 	}
-	return p.mem.PassOn(first)
+	if err := p.mem.PassOn(before); err != nil {
+		return 0, err
+	}
+	first, _, err := p.mem.First()
+	return first, err
 }
 
 // backInLine takes back that this place was set aside: it moves again.
@@ -225,12 +226,12 @@ func (pl *place) backInLine() error {
 	if pl.rec.Aside.Load() == 0 {
 		return nil
 	}
-	first, err := pl.pool.mem.First()
+	before, _, err := pl.pool.mem.First()
 	if err != nil {
 		return err
 	}
 	pl.rec.Aside.Store(0)
-	return pl.pool.mem.PassOn(first)
+	return pl.pool.mem.PassOn(before)
 }
 
 // leaveLine leaves the line because of an error, and counts that.

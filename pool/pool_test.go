@@ -242,7 +242,7 @@ func TestALineThatLeadsNowhereIsDamageToThoseInIt(t *testing.T) {
 		got <- err
 	}()
 	eventually(t, "one in line", p.mem.HasLine)
-	waiter, err := p.mem.First()
+	waiter, _, err := p.mem.First()
 	if err != nil {
 		t.Fatal(err)
 	}

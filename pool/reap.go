@@ -13,13 +13,9 @@ import (
 // isDead reports whether a participant is dead. It is alive while any process holds its
 // claim or its guard. A holder is also alive while its command may be running, because a
 // command can close the guard that it has inherited, as sudo does.
-func (p *Pool) isDead(r ledger.Ref) (bool, error) {
+func (p *Pool) isDead(r ledger.Ref, rec *ledger.Participant) (bool, error) {
 	locked, err := p.isLocked(r)
-	if locked || err != nil {
-		return false, err
-	}
-	rec, err := p.mem.At(r)
-	return err == nil && !p.commandMayRun(rec), err
+	return err == nil && !locked && !p.commandMayRun(rec), err
 }
 
 // reapHolders takes the slots of dead holders back. It returns how many there were, and
@@ -42,15 +38,14 @@ func (p *Pool) reapHolders(ctx context.Context, limit time.Duration) (reaped int
 			if rec.State.Load() != ledger.StateHeld || rec.Ticket.Load() != s.ticket {
 				continue
 			}
-			if dead, err := p.isDead(s.r); err != nil {
-				return err
-			} else if !dead {
-				continue
+			dead, err := p.isDead(s.r, rec)
+			if dead && err == nil {
+				err = p.reap(s.r, rec)
+				reaped++
 			}
-			if err := p.reap(s.r); err != nil {
+			if err != nil {
 				return err
 			}
-			reaped++
 		}
 		return nil
 	})
@@ -94,19 +89,21 @@ func (p *Pool) suspects() (dead []suspect, silent bool, err error) {
 	return dead, silent, nil
 }
 
-// reapFirst takes the dead out of the line's head, so that the first in line is alive. The
-// dead behind it hinder nobody until they come to the head or records become scarce.
-func (p *Pool) reapFirst() error {
+// reapFirst takes the dead out of the line's head, and returns the first in line, which is
+// alive. The dead behind it hinder nobody until they come to the head or records become
+// scarce.
+func (p *Pool) reapFirst() (ledger.Ref, error) {
 	for {
-		r, err := p.mem.First()
+		r, rec, err := p.mem.First()
 		if r == 0 || err != nil {
-			return err
+			return 0, err
 		}
-		if dead, err := p.isDead(r); err != nil || !dead {
-			return err
+		dead, err := p.isDead(r, rec)
+		if !dead || err != nil {
+			return r, err
 		}
-		if err := p.reap(r); err != nil {
-			return err
+		if err := p.reap(r, rec); err != nil {
+			return 0, err
 		}
 	}
 }
@@ -114,7 +111,7 @@ func (p *Pool) reapFirst() error {
 // reapLine takes the dead out of the whole line.
 func (p *Pool) reapLine() error {
 	census := p.takeCensus(p.mem.Waiting())
-	var dead []ledger.Ref
+	var dead []ledger.Walk
 	walk := p.mem.Line()
 	for walk.Next() {
 		locked, err := census.isLocked(walk.Ref)
@@ -122,14 +119,14 @@ func (p *Pool) reapLine() error {
 			return err
 		}
 		if !locked {
-			dead = append(dead, walk.Ref)
+			dead = append(dead, walk)
 		}
 	}
 	if walk.Err != nil {
 		return walk.Err
 	}
-	for _, r := range dead {
-		if err := p.reap(r); err != nil {
+	for _, d := range dead {
+		if err := p.reap(d.Ref, d.Participant); err != nil {
 			return err
 		}
 	}
@@ -154,18 +151,14 @@ func (p *Pool) reapIfDead(r ledger.Ref) error {
 	if err != nil || rec.State.Load() == ledger.StateFree {
 		return err
 	}
-	if dead, err := p.isDead(r); err != nil || !dead {
+	if dead, err := p.isDead(r, rec); err != nil || !dead {
 		return err
 	}
-	return p.reap(r)
+	return p.reap(r, rec)
 }
 
 // reap ends the participation of a dead participant.
-func (p *Pool) reap(r ledger.Ref) error {
-	rec, err := p.mem.At(r)
-	if err != nil {
-		return err
-	}
+func (p *Pool) reap(r ledger.Ref, rec *ledger.Participant) error {
 	switch rec.State.Load() {
 	case ledger.StateHeld:
 		return p.mem.Change(ledger.OpGive, r, ledger.CountReclaimed)

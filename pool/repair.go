@@ -136,7 +136,7 @@ func (r *Report) reap(p *Pool, force bool) error {
 			ledger.StateWaiting:  "in line",
 			ledger.StateDraining: "while it drained the pool",
 		}[state]
-		if err := p.reap(i); err != nil {
+		if err := p.reap(i, rec); err != nil {
 			return err
 		}
 		r.mended("process %d had died %s", rec.PID.Load(), what)

@@ -85,11 +85,11 @@ func (m *Memory) Change(op Op, r Ref, c Counter) error {
 		paid := min(after.Debt, weight)
 		after.Gate, after.Debt = weight-paid, after.Debt-paid
 	}
-	return m.perform(op, r, c, after)
+	return m.perform(op, r, rec, c, after)
 }
 
 // Resize makes the pool's numbers what after says.
-func (m *Memory) Resize(after Tokens) error { return m.perform(OpResize, 0, CountNothing, after) }
+func (m *Memory) Resize(after Tokens) error { return m.perform(OpResize, 0, nil, CountNothing, after) }
 
 // perform is the only function that changes a participant's state, the size, the debt or
 // the gate. All other fields of the record are complete before it is called.
@@ -106,17 +106,13 @@ func (m *Memory) Resize(after Tokens) error { return m.perform(OpResize, 0, Coun
 // That leaves a participant in line or with slots whose claim nobody holds: a dead one,
 // which is reaped like any other. Damage that is found on the way leaves the intent in
 // place, with the same consequence.
-func (m *Memory) perform(op Op, r Ref, c Counter, after Tokens) error {
-	first, err := m.First()
+func (m *Memory) perform(op Op, r Ref, rec *Participant, c Counter, after Tokens) error {
+	first, _, err := m.First()
 	if err != nil {
 		return err
 	}
 	from := StateFree
-	if r != 0 {
-		rec, err := m.At(r)
-		if err != nil {
-			return err
-		}
+	if rec != nil {
 		from = rec.State.Load()
 	}
 	m.announce(op, r, c, after)
@@ -134,15 +130,13 @@ func (m *Memory) perform(op Op, r Ref, c Counter, after Tokens) error {
 		}
 		crash.Point("gate changed")
 	}
-	if err := m.settle(op, r); err != nil {
-		return err
-	}
-	if r != 0 {
-		if err := m.exit(r, from); err != nil {
+	m.settle(op, rec)
+	if rec != nil {
+		if err := m.exit(r, rec, from); err != nil {
 			return err
 		}
 		crash.Point("out of the old place")
-		if err := m.enter(r, ops[op].to); err != nil {
+		if err := m.enter(r, rec, ops[op].to); err != nil {
 			return err
 		}
 		crash.Point("in the new place")
@@ -175,12 +169,8 @@ func (m *Memory) announce(op Op, r Ref, c Counter, after Tokens) {
 }
 
 // settle writes what cannot be derived. It may be repeated.
-func (m *Memory) settle(op Op, r Ref) error {
-	if r != 0 {
-		rec, err := m.At(r)
-		if err != nil {
-			return err
-		}
+func (m *Memory) settle(op Op, rec *Participant) {
+	if rec != nil {
 		rec.State.Store(ops[op].to)
 		crash.Point("state written")
 	}
@@ -192,7 +182,6 @@ func (m *Memory) settle(op Op, r Ref) error {
 	m.size.Store(in.size.Load())
 	m.debt.Store(in.debt.Load())
 	crash.Point("size written")
-	return nil
 }
 
 // HasIntent reports whether a change was cut off by the death of its author.
@@ -224,9 +213,8 @@ func (m *Memory) Mend() (r Ref, err error) {
 		outcome = CountRolledBack
 	}
 	if outcome == CountRolledForward {
-		if err := m.settle(op, r); err != nil {
-			return 0, err
-		}
+		rec, _ := m.At(r) // nil if the change is the pool's own
+		m.settle(op, rec)
 	}
 	if err := m.Rebuild(); err != nil {
 		return 0, err

@@ -30,12 +30,8 @@ func newMemory(t *testing.T, size int) *Memory {
 
 // enlist fills in the next free record.
 func enlist(m *Memory, weight int, priority int) (Ref, error) {
-	r, err := m.PeekFree()
+	r, rec, err := m.PeekFree()
 	if err != nil || r == 0 {
-		return 0, err
-	}
-	rec, err := m.At(r)
-	if err != nil {
 		return 0, err
 	}
 	rec.Weight.Store(uint32(weight))
@@ -51,7 +47,7 @@ func every(m *Memory, r Ref) (errs []error) {
 	check(m.Check())
 	_, err := m.Mend()
 	check(err)
-	_, err = m.First()
+	_, _, err = m.First()
 	check(err)
 	m.Inspect(func(Fault) {})
 	newcomer, err := enlist(m, 1, 0)
@@ -155,7 +151,7 @@ func TestACircleIsDamage(t *testing.T) {
 	m.participants[0].Aside.Store(1)
 	m.participants[1].Aside.Store(1)
 	m.participants[2].Aside.Store(1)
-	if _, err := m.First(); err != errLine {
+	if _, _, err := m.First(); err != errLine {
 		t.Error(err)
 	}
 	faults := 0

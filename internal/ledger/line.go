@@ -10,11 +10,7 @@ func (a *Participant) before(b *Participant) bool {
 
 // link puts participant r into its place. It searches from the tail, where most
 // newcomers belong.
-func (l *Ledger) link(r Ref) error {
-	rec, err := l.At(r)
-	if err != nil {
-		return err
-	}
+func (l *Ledger) link(r Ref, rec *Participant) error {
 	after, next := l.last.Load(), Ref(0)
 	for steps := 0; after != 0; steps++ {
 		other, err := l.At(after)
@@ -43,11 +39,7 @@ func (l *Ledger) link(r Ref) error {
 }
 
 // unlink takes participant r out of the line.
-func (l *Ledger) unlink(r Ref) error {
-	rec, err := l.At(r)
-	if err != nil {
-		return err
-	}
+func (l *Ledger) unlink(r Ref, rec *Participant) error {
 	if err := l.join(rec.previous.Load(), rec.next.Load()); err != nil {
 		return err
 	}
@@ -119,14 +111,17 @@ func (w *Walk) Next() bool {
 
 // First returns the first in line, 0 for nobody: the first waiter that is not set aside,
 // or, if all are, the head of the line.
-func (l *Ledger) First() (Ref, error) {
+func (l *Ledger) First() (r Ref, rec *Participant, err error) {
 	walk := l.Line()
 	for walk.Next() {
-		if walk.Aside.Load() == 0 {
-			return walk.Ref, nil
+		if r == 0 || walk.Aside.Load() == 0 {
+			r, rec = walk.Ref, walk.Participant
+		}
+		if rec.Aside.Load() == 0 {
+			break
 		}
 	}
-	return l.first.Load(), walk.Err
+	return r, rec, walk.Err
 }
 
 // IsEmpty reports whether nobody holds a slot and nobody waits.

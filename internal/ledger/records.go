@@ -6,17 +6,13 @@ package ledger
 // Rebuild makes it anew.
 
 // enter adds a participant to what is derived from its being in a state.
-func (l *Ledger) enter(r Ref, s State) error {
-	rec, err := l.At(r)
-	if err != nil {
-		return err
-	}
+func (l *Ledger) enter(r Ref, rec *Participant, s State) error {
 	switch s {
 	case StateFree:
 		rec.next.Store(l.free.Load())
 		l.free.Store(r)
 	case StateWaiting:
-		return l.link(r)
+		return l.link(r, rec)
 	case StateHeld:
 		n, err := rec.Slots()
 		if err != nil {
@@ -30,14 +26,18 @@ func (l *Ledger) enter(r Ref, s State) error {
 }
 
 // exit takes a participant out of what is derived from its being in a state.
-func (l *Ledger) exit(r Ref, s State) error {
+func (l *Ledger) exit(r Ref, rec *Participant, s State) error {
 	switch s {
 	case StateFree:
-		return l.popFree(r)
+		if l.free.Load() == r {
+			l.free.Store(rec.next.Load())
+		} else {
+			l.used.Store(r)
+		}
 	case StateWaiting:
-		return l.unlink(r)
+		return l.unlink(r, rec)
 	case StateHeld:
-		return l.unassign(r)
+		return l.unassign(r, rec)
 	case StateDraining:
 		l.drainer.Store(0)
 	}
@@ -45,30 +45,17 @@ func (l *Ledger) exit(r Ref, s State) error {
 }
 
 // PeekFree returns the record that the next participant gets, 0 if there is none.
-func (l *Ledger) PeekFree() (Ref, error) {
-	if r := l.free.Load(); r != 0 {
-		rec, err := l.At(r)
-		if err == nil && rec.State.Load() != StateFree {
-			err = errFree
+func (l *Ledger) PeekFree() (r Ref, rec *Participant, err error) {
+	if r = l.free.Load(); r == 0 {
+		if r = l.Used() + 1; r > MaxParticipants {
+			return 0, nil, nil
 		}
-		return r, err
 	}
-	if used := l.Used(); used < MaxParticipants {
-		return used + 1, nil
+	rec, err = l.At(r)
+	if err == nil && rec.State.Load() != StateFree {
+		err = errFree
 	}
-	return 0, nil
-}
-
-func (l *Ledger) popFree(r Ref) error {
-	if l.free.Load() != r {
-		l.used.Store(r)
-		return nil
-	}
-	rec, err := l.At(r)
-	if err == nil {
-		l.free.Store(rec.next.Load())
-	}
-	return err
+	return r, rec, err
 }
 
 // Rebuild makes everything that is derived anew. Holders keep the slots that they have.
@@ -93,10 +80,7 @@ func (l *Ledger) Rebuild() error {
 	var kept [MaxParticipants + 1]uint16
 	l.keepSlots(&kept)
 	for r := used; r > 0; r-- { // downwards, so that the lowest free record comes first
-		rec, err := l.At(r)
-		if err != nil {
-			return err
-		}
+		rec := &l.participants[r-1]
 		switch s := rec.State.Load(); s {
 		case StateHeld:
 			weight, err := rec.Slots()
@@ -108,7 +92,7 @@ func (l *Ledger) Rebuild() error {
 				return err
 			}
 		case StateFree, StateDraining:
-			if err := l.enter(r, s); err != nil {
+			if err := l.enter(r, rec, s); err != nil {
 				return err
 			}
 		case StateWaiting:
@@ -117,8 +101,8 @@ func (l *Ledger) Rebuild() error {
 		}
 	}
 	for r := Ref(1); r <= used; r++ { // upwards, which is most often the order of the line
-		if l.participants[r-1].State.Load() == StateWaiting {
-			if err := l.link(r); err != nil {
+		if rec := &l.participants[r-1]; rec.State.Load() == StateWaiting {
+			if err := l.link(r, rec); err != nil {
 				return err
 			}
 		}

@@ -38,11 +38,7 @@ func (l *Ledger) assign(r Ref, n int) error {
 }
 
 // unassign takes all its slots from a participant.
-func (l *Ledger) unassign(r Ref) error {
-	rec, err := l.At(r)
-	if err != nil {
-		return err
-	}
+func (l *Ledger) unassign(r Ref, rec *Participant) error {
 	n, err := rec.Slots()
 	if err != nil {
 		return err

@@ -15,7 +15,7 @@ import (
 // place is elsewhere now, or may have left with a wake-up that a C program waits for: it must
 // keep neither. A participant that drains the pool is told when the pool is empty.
 func (m *Memory) PassOn(before Ref) error {
-	now, err := m.First()
+	now, _, err := m.First()
 	if err != nil {
 		return err
 	}
