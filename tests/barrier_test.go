@@ -58,13 +58,13 @@ func TestABarrierUsesOnlyItsOwn(t *testing.T) {
 	for _, half := range []string{".arrival", ".release"} {
 		name := freeName(t)
 		mustRun(t, "init", name+half, "--size", "2")
-		wantSaid(t, poolrun(t, "barrier", name, "--parties", "1"), 2, name+half+" belongs to a pool")
+		wantResult(t, poolrun(t, "barrier", name, "--parties", "1"), 2, name+half+" belongs to a pool")
 		wantUsable(t, name+half)
 		mustRun(t, "destroy", name+half)
 		wantNothingLeft(t, name)
 
 		mustSem(t, "create", name+half, "3")
-		wantSaid(t, poolrun(t, "barrier", name, "--parties", "1"), 2, name+half+" belongs to another program")
+		wantResult(t, poolrun(t, "barrier", name, "--parties", "1"), 2, name+half+" belongs to another program")
 		if value := mustSem(t, "value", name+half); value != "3" {
 			t.Errorf("value %s", value)
 		}
@@ -74,7 +74,7 @@ func TestABarrierUsesOnlyItsOwn(t *testing.T) {
 	stranger := freeName(t)
 	mustStart(t, asUser(t, 39001, 39001, nil, "barrier", stranger, "--parties", "2"))
 	waitForParties(t, stranger, 1)
-	wantSaid(t, poolrun(t, "barrier", stranger, "--parties", "2"), 2, "belongs to")
+	wantResult(t, poolrun(t, "barrier", stranger, "--parties", "2"), 2, "belongs to")
 }
 
 // destroy --force does not remove a barrier's semaphores.
@@ -95,7 +95,7 @@ func TestAllPartiesGiveTheSameNumber(t *testing.T) {
 	name := freeName(t)
 	first := mustStart(t, poolrun(t, "barrier", name, "--parties", "2"))
 	waitForParties(t, name, 1)
-	wantSaid(t, poolrun(t, "barrier", name, "--parties", "3", "--timeout", "20s"), 2, "2 parties.* 3")
+	wantResult(t, poolrun(t, "barrier", name, "--parties", "3", "--timeout", "20s"), 2, "2 parties.* 3")
 	waitForParties(t, name, 1)
 	mustRun(t, "barrier", name, "--parties", "2", "--timeout", "20s")
 	wantExit(t, 0, first)

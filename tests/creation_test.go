@@ -33,20 +33,16 @@ func temporaries(t testing.TB) (list []string) {
 
 func TestAPoolCanBeMadeWithoutTmpfile(t *testing.T) {
 	name := freeName(t)
-	wantSaid(t, withoutTmpfile(t, poolrun(t, "init", name, "--size", "2", "--mode", "0640")), 0, "")
-	wantSaid(t, withoutTmpfile(t, poolrun(t, "init", name, "--size", "2")), 2, "exists")
-	for _, path := range []string{semaphoreOf(name), ledgerOf(name)} {
-		info, err := os.Stat(path)
-		if err != nil {
-			t.Fatal(err)
+	wantResult(t, withoutTmpfile(t, poolrun(t, "init", name, "--size", "2", "--mode", "0640")), 0, "")
+	wantResult(t, withoutTmpfile(t, poolrun(t, "init", name, "--size", "2")), 2, "exists")
+	eachFileOf(t, name, func(path string, st syscall.Stat_t) {
+		if st.Mode&0o777 != 0o640 || st.Nlink != 1 || st.Blocks == 0 {
+			t.Errorf("%s: mode %o, %d links, %d blocks", path, st.Mode, st.Nlink, st.Blocks)
 		}
-		if st := info.Sys().(*syscall.Stat_t); info.Mode().Perm() != 0o640 || st.Nlink != 1 || st.Blocks == 0 {
-			t.Errorf("%s: mode %v, %d links, %d blocks", path, info.Mode(), st.Nlink, st.Blocks)
-		}
-	}
+	})
 	wantUsable(t, name)
 	mustRun(t, "destroy", name)
-	wantSaid(t, withoutTmpfile(t, poolrun(t, "--pool", name, "--size", "2", "true")), 0, "")
+	wantResult(t, withoutTmpfile(t, poolrun(t, "--pool", name, "--size", "2", "true")), 0, "")
 	wantUsable(t, name)
 	if left := temporaries(t); len(left) > 0 {
 		t.Errorf("left behind: %q", left)

@@ -90,15 +90,15 @@ func TestRandomBytesInTheLedgerCrashNobody(t *testing.T) {
 			{"status", name}, {"--pool", name, "-n", "true"}, {"--pool", name, "-w", "10ms", "true"}, {"destroy", name},
 		} {
 			cmd := poolrun(t, args...)
-			var said strings.Builder
-			cmd.Stderr = &said
+			var stderr strings.Builder
+			cmd.Stderr = &stderr
 			switch code := exitCode(t, cmd); code {
 			case 0, 2, 75:
 			default:
-				t.Errorf("seed %d: poolrun %q: %d\n%s", seed, args, code, said.String())
+				t.Errorf("seed %d: poolrun %q: %d\n%s", seed, args, code, stderr.String())
 			}
-			if strings.Contains(said.String(), "goroutine") {
-				t.Errorf("seed %d: poolrun %q:\n%s", seed, args, said.String())
+			if strings.Contains(stderr.String(), "goroutine") {
+				t.Errorf("seed %d: poolrun %q:\n%s", seed, args, stderr.String())
 			}
 		}
 		release()
@@ -118,14 +118,14 @@ func TestTheCommandsStatusSurvivesThePool(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			name := newPool(t, 1)
-			cmd, said, tell, next := startListener(t, name, "read line; echo $line; exit 42")
+			cmd, stderr, tell, next := startListener(t, name, "read line; echo $line; exit 42")
 			damage(t, name)
 			tell("to the end")
 			wantLine(t, next, "to the end")
 			wantExit(t, 42, cmd)
-			warned := strings.HasPrefix(said.String(), "poolrun: warning: ")
-			if warned != (what != "destroyed") || strings.Contains(said.String(), "goroutine") {
-				t.Errorf("said %q", said.String())
+			warned := strings.HasPrefix(stderr.String(), "poolrun: warning: ")
+			if warned != (what != "destroyed") || strings.Contains(stderr.String(), "goroutine") {
+				t.Errorf("%q on stderr", stderr.String())
 			}
 		})
 	}

@@ -41,7 +41,7 @@ func TestTheSlotOfAKilledPairIsFreeForTheNextArrival(t *testing.T) {
 	kill(t, cmd.Process.Pid)
 	kill(t, child)
 	cmd.Wait()
-	wantSaid(t, poolrun(t, "--pool", name, "-n", "true"), 0, "")
+	wantResult(t, poolrun(t, "--pool", name, "-n", "true"), 0, "")
 	wantEmpty(t, name)
 }
 

@@ -56,7 +56,7 @@ func TestForcedDestroyTellsTheWaitersOrDoesNothing(t *testing.T) {
 func TestADestroyThatFailsChangesNothing(t *testing.T) {
 	name := newPool(t, 1)
 	for _, flags := range [][]string{nil, {"--drain"}, {"--force"}} {
-		wantSaid(t, under(t, "no-unlink", poolrun(t, append([]string{"destroy", name}, flags...)...)), 2, "not permitted")
+		wantResult(t, under(t, "no-unlink", poolrun(t, append([]string{"destroy", name}, flags...)...)), 2, "not permitted")
 		wantUsable(t, name)
 	}
 }
@@ -81,8 +81,8 @@ func TestAPoolIsNotDestroyedUnderACProgram(t *testing.T) {
 	name := newPool(t, 2)
 	mustSem(t, "wait", name)
 	_, release := startSemHolder(t, name, 0)
-	wantSaid(t, poolrun(t, "destroy", name), 75, name+" is in use")
-	wantSaid(t, poolrun(t, "destroy", name, "--drain", "--timeout", "20ms"), 75, "in use")
+	wantResult(t, poolrun(t, "destroy", name), 75, name+" is in use")
+	wantResult(t, poolrun(t, "destroy", name, "--drain", "--timeout", "20ms"), 75, "in use")
 
 	drain := startDrain(t, name)
 	release()

@@ -122,10 +122,10 @@ func TestTheMakeExampleKeepsTheLimit(t *testing.T) {
 	overlaps := overlapDir(filepath.Join(dir, "overlaps"))
 	cmd := command(t, "make", "-C", "../examples/make", "-j", "16", "--no-print-directory",
 		"POOL="+name, "OUT="+dir+"/", "WORK=overlap "+overlaps+" 2")
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	if err := cmd.Run(); err != nil || said.Len() > 0 {
-		t.Errorf("%v %s", err, said.String())
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Run(); err != nil || stderr.Len() > 0 {
+		t.Errorf("%v %s", err, stderr.String())
 	}
 	if ran, most := mostSeen(overlaps); ran != 12 || most != 2 {
 		t.Errorf("%d recipes ran, at most %d at once", ran, most)

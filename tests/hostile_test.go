@@ -3,7 +3,6 @@ package tests
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -37,7 +36,7 @@ func TestScribblingInTheMiddleOfEverythingCrashesNobody(t *testing.T) {
 
 func wantNoCrash(t *testing.T, name string, i, n int) {
 	t.Helper()
-	var said bytes.Buffer
+	var stderr bytes.Buffer
 	args := [][]string{
 		{"--pool", name, "-n", "-k", fmt.Sprint(1 + n%4), "--", "sh", "-c", "exit 7"},
 		{"--pool", name, "--timeout", "20ms", "--", "sh", "-c", "exit 7"},
@@ -47,13 +46,13 @@ func wantNoCrash(t *testing.T, name string, i, n int) {
 		{"resize", name, "64"},
 	}[(i+n)%6]
 	cmd := poolrun(t, args...)
-	cmd.Stderr = &said
+	cmd.Stderr = &stderr
 	switch code := exitCode(t, cmd); code {
 	case 0, 2, 7, 75:
 	default:
-		t.Errorf("%q: exit code %d, %s", args, code, said.String())
+		t.Errorf("%q: exit code %d, %s", args, code, stderr.String())
 	}
-	if text := said.String(); strings.Contains(text, "goroutine") || strings.Contains(text, "fatal error") || strings.Contains(text, "panic") {
+	if text := stderr.String(); strings.Contains(text, "goroutine") || strings.Contains(text, "fatal error") || strings.Contains(text, "panic") {
 		t.Errorf("%q crashed: %s", args, text)
 	}
 }
@@ -61,9 +60,7 @@ func wantNoCrash(t *testing.T, name string, i, n int) {
 // A process died in a change, at any step. A reader that cannot write sees what recovery will
 // make of the change: neither damage nor the dead.
 func TestAReaderIsNotShownTheDead(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can become another user")
-	}
+	needRoot(t)
 	eachStep(t, everyStep, func(t *testing.T, n int, _ string) (died bool) {
 		name := freeName(t)
 		mustRun(t, "init", name, "--size", "2", "--mode", "0644")

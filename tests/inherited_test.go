@@ -2,9 +2,11 @@ package tests
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"regexp"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -60,16 +62,25 @@ var inherited = map[string]func(){
 		check(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 20, Max: 30}))
 		check(unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 0, Max: 1 << 20}))
 	},
-	"descriptors": func() {
-		check(unix.Dup3(2, 7, 0))
-		check(unix.Close(0))
+	"signals ignored by a shell": func() {
+		ignore(syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE, syscall.SIGALRM, syscall.SIGTSTP)
 	},
-	"session": func() { unix.Setsid() },
-	"group":   func() { check(unix.Setpgid(0, 0)) },
+	"descriptors": func() {
+		open("/dev/zero", 3, 6, 7)
+		open("/dev/null", 4)
+		open("/etc/passwd", 5, 8, 9)
+	},
+	"no stdin":        func() { check(unix.Close(0)) },
+	"no stderr":       func() { check(unix.Close(2)) },
+	"the null device": func() { open("/dev/null", 0, 2) },
+	"session":         func() { unix.Setsid() },
+	"group":           func() { check(unix.Setpgid(0, 0)) },
 	"environment": func() {
 		os.Setenv("GODEBUG", "inittrace=0")
 		os.Setenv("GOMEMLIMIT", "1GiB")
 		os.Setenv("ZONEINFO", "/nowhere")
+		os.Setenv("GOMAXPROCS", "7")
+		os.Setenv("GOGC", "50")
 	},
 }
 
@@ -87,6 +98,20 @@ func ignore(signals ...syscall.Signal) {
 	action := [4]uintptr{1} // SIG_IGN
 	for _, n := range signals {
 		call(unix.SYS_RT_SIGACTION, uintptr(n), uintptr(unsafe.Pointer(&action)), 0)
+	}
+}
+
+// open opens a file under each of these descriptors.
+func open(path string, descriptors ...int) {
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	check(err)
+	for _, n := range descriptors {
+		if n == fd {
+			_, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
+			check(err)
+			continue
+		}
+		check(unix.Dup3(fd, n, 0))
 	}
 }
 
@@ -137,8 +162,15 @@ func attributes() {
 	fmt.Println("default slack", value, err)
 }
 
-// queuedSignals is the number of signals queued for all processes of the user, before its limit.
-var queuedSignals = regexp.MustCompile(`(?m)^SigQ:\t\d+`)
+var (
+	queuedSignals = regexp.MustCompile(`(?m)^SigQ:\t\d+`) // of all processes of the user
+	pipe          = regexp.MustCompile(`pipe:\[\d+\]`)
+)
+
+// comparable drops what differs from one process to the next.
+func comparable(out []byte) string {
+	return string(pipe.ReplaceAll(queuedSignals.ReplaceAll(out, nil), []byte("a pipe")))
+}
 
 func TestWhatExecveHandsOnReachesTheCommand(t *testing.T) {
 	name := newPool(t, 1)
@@ -147,18 +179,23 @@ func TestWhatExecveHandsOnReachesTheCommand(t *testing.T) {
 		{"sh", "-c", "cd /proc/$$; cat oom_score_adj coredump_filter timerslack_ns limits cgroup attr/current 2>&1; nice"},
 		{"sh", "-c", "pwd; ls /proc/$$/fd; env | grep -v -e ^POOLRUN_ -e ^_= | sort"},
 		{"attributes"},
+		{"descriptors"},
 	}
 	for what := range inherited {
 		for _, look := range looks {
 			bare, err1 := command(t, "changed", append([]string{what}, look...)...).CombinedOutput()
-			args := append([]string{what, binaries.poolrun, "--close", "--pool", name, "--"}, look...)
+			args := []string{what, binaries.poolrun, "--pool", name}
+			if look[0] != "descriptors" { // that does not look at the guard's
+				args = append(args, "--close")
+			}
+			args = append(append(args, "--"), look...)
 			with, err2 := command(t, "changed", args...).CombinedOutput()
 			if err1 != nil && err2 != nil && look[0] == "attributes" {
 				continue // built with the race detector, attributes does not run within these limits
 			}
 			if err1 != nil || err2 != nil {
 				t.Errorf("%s, %q: %v %v\n%s%s", what, look, err1, err2, bare, with)
-			} else if bare, with := queuedSignals.ReplaceAllString(string(bare), ""), queuedSignals.ReplaceAllString(string(with), ""); bare != with {
+			} else if bare, with := comparable(bare), comparable(with); bare != with {
 				t.Errorf("%s, %q:\n%s", what, look, difference(with, bare))
 			}
 		}
@@ -171,6 +208,45 @@ func TestWhatExecveHandsOnReachesTheCommand(t *testing.T) {
 func TestAnIgnoredSIGCHLDLosesNoStatus(t *testing.T) {
 	name := newPool(t, 1)
 	for _, what := range []string{"ignored", "blocked"} {
-		wantSaid(t, command(t, "changed", what, binaries.poolrun, "--pool", name, "sh", "-c", "exit 7"), 7, "")
+		wantResult(t, command(t, "changed", what, binaries.poolrun, "--pool", name, "sh", "-c", "exit 7"), 7, "")
 	}
+}
+
+// The command finds the environment byte for byte. Go's own list of variables would lack the
+// second of two variables of one name, and hold what the entry point has added.
+func TestTheEnvironmentPassesByteForByte(t *testing.T) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	env := []string{"A=1", "A=2", "=", "no equals sign", "GOMAXPROCS=3", "", "B="}
+	process, err := os.StartProcess(binaries.poolrun,
+		[]string{"poolrun", "--pool", newPool(t, 1), "cat", "/proc/self/environ"},
+		&os.ProcAttr{Env: env, Files: []*os.File{nil, write, os.Stderr}})
+	write.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, _ := io.ReadAll(read)
+	process.Wait()
+	got, _, _ := strings.Cut(string(out), "POOLRUN_")
+	if want := strings.Join(env, "\x00") + "\x00"; got != want {
+		t.Errorf("%q instead of %q", got, want)
+	}
+}
+
+// difference returns the lines that are in only one of two texts.
+func difference(with, without string) (lines string) {
+	for line := range strings.Lines(with) {
+		if !strings.Contains(without, line) {
+			lines += "with poolrun:    " + line
+		}
+	}
+	for line := range strings.Lines(without) {
+		if !strings.Contains(with, line) {
+			lines += "without poolrun: " + line
+		}
+	}
+	return lines
 }

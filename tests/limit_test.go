@@ -13,7 +13,7 @@ func TestXargsNeverRunsMoreThanThePoolAllows(t *testing.T) {
 	name := newPool(t, 4)
 	dir := overlapDir(t.TempDir())
 	cmd := command(t, "xargs", "-P", "32", "-n", "1", binaries.poolrun, "--pool", name, "--", "overlap", dir, "4")
-	// xargs adds one argument to each command; overlap does not mind.
+	// xargs adds an argument to each command. overlap ignores it.
 	cmd.Stdin = strings.NewReader(strings.Repeat("x\n", 200))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -129,16 +129,16 @@ func TestTheOrderIsKeptBehindManyStopped(t *testing.T) {
 func TestTheDeadInTheMiddleOfTheLineAreNotShown(t *testing.T) {
 	name := newPool(t, 1)
 	release := holdSlot(t, name)
-	first := queue(t, name, 1, asIs)
+	first := startWaiter(t, name)
 	dead := queue(t, name, 40, asIs)
-	last := queue(t, name, 1, asIs)
+	last := startWaiter(t, name)
 	end(dead...)
 	s := statusOf(t, name)
-	if s.Waiting != 2 || len(s.Waiters) != 2 || s.Waiters[1].PID != last[0].Process.Pid || s.Counters.Cancelled != 40 {
+	if s.Waiting != 2 || len(s.Waiters) != 2 || s.Waiters[1].PID != last.Process.Pid || s.Counters.Cancelled != 40 {
 		t.Errorf("%+v", s)
 	}
 	release()
-	wantExit(t, 0, append(first, last...)...)
+	wantExit(t, 0, first, last)
 	wantEmpty(t, name)
 }
 

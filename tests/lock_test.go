@@ -11,7 +11,7 @@ import (
 // ever, no slot is lost, and poolrun passes the command's exit code on.
 func TestAStuckLedgerLockHangsNobody(t *testing.T) {
 	name := newPool(t, 1)
-	holder, said, tell, _ := startListener(t, name, "read line; exit 5")
+	holder, stderr, tell, _ := startListener(t, name, "read line; exit 5")
 	unlock := lockLedger(t, name)
 	inTime := mustStart(t, poolrun(t, "--pool", name, "--timeout", "50ms", "true"))
 	interrupted := []*exec.Cmd{
@@ -29,8 +29,8 @@ func TestAStuckLedgerLockHangsNobody(t *testing.T) {
 	}
 	wantExit(t, 2, looking)
 	wantExit(t, 5, holder)
-	if !strings.Contains(said.String(), "cannot ") {
-		t.Errorf("the holder did not report that its slot is not free: %q", said.String())
+	if !strings.Contains(stderr.String(), "cannot ") {
+		t.Errorf("the holder did not report that its slot is not free: %q", stderr.String())
 	}
 	unlock()
 	wantUsable(t, name)
@@ -60,13 +60,13 @@ func TestOtherCommandsObeySignals(t *testing.T) {
 	for _, args := range [][]string{{"status", name}, {"resize", name, "2"}, {"repair", name}, {"destroy", name}, {"destroy", name, "--drain"}} {
 		for _, n := range []syscall.Signal{syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGSEGV, 36} {
 			cmd := poolrun(t, args...)
-			var said strings.Builder
-			cmd.Stderr = &said
+			var stderr strings.Builder
+			cmd.Stderr = &stderr
 			mustStart(t, cmd)
 			cmd.Process.Signal(n)
 			wantSignal(t, n, cmd)
-			if said.Len() > 0 {
-				t.Errorf("%q, %v: %q on stderr", args, n, said.String())
+			if stderr.Len() > 0 {
+				t.Errorf("%q, %v: %q on stderr", args, n, stderr.String())
 			}
 		}
 	}

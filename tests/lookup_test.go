@@ -40,7 +40,7 @@ func TestTheCommandIsFoundAsByExecvp(t *testing.T) {
 	script("chain", "#!"+dir+"/missing\n", 0o755)
 	script("binary", "\x7fELF\x00", 0o755)
 
-	for _, test := range []struct{ path, command, said string }{
+	for _, test := range []struct{ path, command, stderr string }{
 		{"$D/other/link/../bin", "found", ""},
 		{"", "here", ""},
 		{"/nowhere:", "here", ""},
@@ -74,18 +74,18 @@ func TestTheCommandIsFoundAsByExecvp(t *testing.T) {
 		want, _ := bare.Output()
 		cmd := poolrun(t, append([]string{"--pool", name, "--"}, args...)...)
 		cmd.Env = env
-		var said strings.Builder
-		cmd.Stderr = &said
+		var stderr strings.Builder
+		cmd.Stderr = &stderr
 		got, _ := cmd.Output()
 		wantCode := shellCode(bare.ProcessState)
-		if strings.Contains(test.said, "interpreter") {
+		if strings.Contains(test.stderr, "interpreter") {
 			wantCode = 126 // the kernel returns ENOENT for a missing interpreter
 		}
 		if string(got) != string(want) || shellCode(cmd.ProcessState) != wantCode {
 			t.Errorf("PATH=%s %s: %q, exit code %d instead of %q, %d", test.path, test.command, got, shellCode(cmd.ProcessState), want, wantCode)
 		}
-		if !strings.Contains(said.String(), test.said) || test.said == "" && said.Len() > 0 {
-			t.Errorf("PATH=%s %s: said %q", test.path, test.command, said.String())
+		if !strings.Contains(stderr.String(), test.stderr) || test.stderr == "" && stderr.Len() > 0 {
+			t.Errorf("PATH=%s %s: %q on stderr", test.path, test.command, stderr.String())
 		}
 	}
 }
@@ -96,14 +96,14 @@ func TestAMissingInterpreterIsToldBeforeTheWait(t *testing.T) {
 	release := holdSlot(t, name)
 	program := filepath.Join(t.TempDir(), "job")
 	writeProgram(t, program, "#! /no/such/shell\n", 0o755)
-	wantSaid(t, poolrun(t, "--pool", name, "--", program), 126, `interpreter "/no/such/shell" not found`)
+	wantResult(t, poolrun(t, "--pool", name, "--", program), 126, `interpreter "/no/such/shell" not found`)
 	text, err := os.ReadFile("/bin/true")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if patched := strings.Replace(string(text), "/ld-", "/xx-", 1); patched != string(text) {
 		writeProgram(t, program, patched, 0o755)
-		wantSaid(t, poolrun(t, "--pool", name, "--", program), 126, "/xx-linux")
+		wantResult(t, poolrun(t, "--pool", name, "--", program), 126, "/xx-linux")
 	}
 	release()
 	wantEmpty(t, name)
@@ -122,10 +122,10 @@ func TestInterpretersAreTheKernelsMatter(t *testing.T) {
 	write("b/tool", "#!/bin/sh\necho b ran\n")
 	cmd := poolrun(t, "--pool", name, "tool")
 	cmd.Env = append(cmd.Env, "PATH="+dir+"/a:"+dir+"/b:"+os.Getenv("PATH"))
-	wantSaid(t, cmd, 0, "b ran")
+	wantResult(t, cmd, 0, "b ran")
 
 	long := write("long", "#!/"+strings.Repeat("a", 300)+"\necho it ran\n")
-	wantSaid(t, poolrun(t, "--pool", name, long), 0, "it ran")
+	wantResult(t, poolrun(t, "--pool", name, long), 0, "it ran")
 
 	// A program of another machine (here: s390), which may have an emulator.
 	program, err := os.ReadFile("/bin/sh")

@@ -1,9 +1,11 @@
 package tests
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -12,9 +14,7 @@ import (
 // shares /dev/shm.
 func inside(t testing.TB, cmd *exec.Cmd) *exec.Cmd {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can make a pid namespace")
-	}
+	needRoot(t)
 	cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWPID
 	return cmd
 }
@@ -50,16 +50,14 @@ func TestPoolrunAsProcess1PassesSignalsAndExitCodesOn(t *testing.T) {
 	wantLine(t, next, "user defined signal 1")
 	cmd.Process.Signal(syscall.SIGTERM)
 	wantExit(t, 0, cmd)
-	wantSaid(t, inside(t, poolrun(t, "--pool", name, "sh", "-c", "kill -TERM $$")), 143, "")
+	wantResult(t, inside(t, poolrun(t, "--pool", name, "sh", "-c", "kill -TERM $$")), 143, "")
 	wantUsable(t, name)
 }
 
 // The kernel's protection of files in sticky directories, as most systems have it, does not
 // keep a group from sharing a pool.
 func TestAGroupSharesAPoolInAProtectedStickyDirectory(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can set a sysctl")
-	}
+	needRoot(t)
 	for path, value := range map[string]string{"/proc/sys/fs/protected_regular": "2", "/proc/sys/fs/protected_symlinks": "1"} {
 		before, err := os.ReadFile(path)
 		if err != nil {
@@ -72,9 +70,28 @@ func TestAGroupSharesAPoolInAProtectedStickyDirectory(t *testing.T) {
 	}
 	name := freeName(t)
 	mustRun(t, "init", name, "--size", "1", "--mode", "0660", "--group", strconv.Itoa(nobody))
-	wantSaid(t, asNobody(t, poolrun(t, "--pool", name, "--size", "1", "true")), 0, "")
+	wantResult(t, asNobody(t, poolrun(t, "--pool", name, "--size", "1", "true")), 0, "")
 	wantUsable(t, name)
 	stranger := freeName(t)
-	wantSaid(t, asNobody(t, poolrun(t, "init", stranger, "--size", "1")), 0, "")
-	wantSaid(t, poolrun(t, "--pool", stranger, "--size", "1", "true"), 2, "belongs to ")
+	wantResult(t, asNobody(t, poolrun(t, "init", stranger, "--size", "1")), 0, "")
+	wantResult(t, poolrun(t, "--pool", stranger, "--size", "1", "true"), 2, "belongs to ")
+}
+
+// As process 1 of a pid namespace, poolrun reaps orphans.
+func TestOrphansAreWaitedFor(t *testing.T) {
+	name := newPool(t, 1)
+	cmd := inside(t, poolrun(t, "--pool", name, "--", "sh", "-c", "(sh -c 'exit 0' & sh -c 'exit 0' &); echo ready; read line"))
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := startLines(t, cmd)
+	next()
+	eventually(t, "no child except the command", func() bool {
+		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", cmd.Process.Pid))
+		return len(strings.Fields(string(children))) == 1
+	})
+	stdin.Close()
+	cmd.Wait()
+	wantEmpty(t, name)
 }

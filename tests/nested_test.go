@@ -45,7 +45,7 @@ func TestACallThatIsNotNestedWaits(t *testing.T) {
 	release := holdSlot(t, name)
 	cmd := poolrun(t, "--pool", name, "-n", "true")
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
-	wantSaid(t, cmd, 75, "")
+	wantResult(t, cmd, 75, "")
 	release()
 	wantEmpty(t, name)
 }
@@ -57,7 +57,7 @@ func TestAStaleHoldIsNotBelieved(t *testing.T) {
 	release := holdSlot(t, name)
 	cmd := poolrun(t, "--pool", name, "-n", "true")
 	cmd.Env = append(cmd.Env, "POOLRUN_HELD="+held)
-	wantSaid(t, cmd, 75, "")
+	wantResult(t, cmd, 75, "")
 	release()
 	wantEmpty(t, name)
 }
@@ -124,9 +124,7 @@ func TestWhatIsHandedOnIsBounded(t *testing.T) {
 func TestAHoldThatCannotBeCheckedIsHandedOn(t *testing.T) {
 	outer, inner := newPool(t, 1), freeName(t)
 	mustRun(t, "init", inner, "--size", "1", "--mode", "0666")
-	if os.Geteuid() != 0 {
-		t.Skip("only root can become another user")
-	}
+	needRoot(t)
 	got := chain(t, nil, []string{outer}, `setpriv --reuid 39001 --regid 39001 --clear-groups poolrun --pool `+inner+` sh -c '`+printHeld+`'`)
 	if !strings.HasPrefix(got, outer+"/") || !strings.Contains(got, inner+"/") {
 		t.Errorf("%q", got)

@@ -44,6 +44,18 @@ func newPool(t testing.TB, size int) string {
 func ledgerOf(name string) string    { return "/dev/shm/poolrun." + name[1:] }
 func semaphoreOf(name string) string { return "/dev/shm/sem." + name[1:] }
 
+// eachFileOf looks at both files of a pool.
+func eachFileOf(t testing.TB, name string, look func(path string, st syscall.Stat_t)) {
+	t.Helper()
+	for _, path := range []string{semaphoreOf(name), ledgerOf(name)} {
+		var st syscall.Stat_t
+		if err := syscall.Stat(path, &st); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		look(path, st)
+	}
+}
+
 // patch overwrites a part of a pool's file.
 func patch(t testing.TB, path string, at int64, content ...byte) {
 	t.Helper()
@@ -187,14 +199,14 @@ func wantEmpty(t testing.TB, name string) {
 func wantUsable(t testing.TB, name string) {
 	t.Helper()
 	wantEmpty(t, name)
-	wantSaid(t, poolrun(t, "--pool", name, "-n", "true"), 0, "")
+	wantResult(t, poolrun(t, "--pool", name, "-n", "true"), 0, "")
 	wantEmpty(t, name)
 }
 
 // wantBusy checks that a pool has no slot for another command.
 func wantBusy(t testing.TB, name string) {
 	t.Helper()
-	wantSaid(t, poolrun(t, "--pool", name, "-n", "true"), 75, "")
+	wantResult(t, poolrun(t, "--pool", name, "-n", "true"), 75, "")
 }
 
 // wantNothingLeft checks that no file in /dev/shm has a name like this pool's.

@@ -118,9 +118,9 @@ func wantSignal(t testing.TB, n syscall.Signal, cmd *exec.Cmd) {
 	}
 }
 
-// wantSaid runs a command, and checks its exit code and that what it prints matches a
+// wantResult runs a command, and checks its exit code and that what it prints matches a
 // regular expression.
-func wantSaid(t testing.TB, cmd *exec.Cmd, code int, text string) {
+func wantResult(t testing.TB, cmd *exec.Cmd, code int, text string) {
 	t.Helper()
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -148,13 +148,13 @@ func wantRefused(t testing.TB, text string, args ...string) {
 // stderr.
 func outputs(t testing.TB, cmd *exec.Cmd) (stdout, stderr string) {
 	t.Helper()
-	var said strings.Builder
-	cmd.Stderr = &said
+	var errOut strings.Builder
+	cmd.Stderr = &errOut
 	out, err := cmd.Output()
 	if err != nil {
-		t.Errorf("%q: %v\n%s", cmd.Args, err, said.String())
+		t.Errorf("%q: %v\n%s", cmd.Args, err, errOut.String())
 	}
-	return string(out), said.String()
+	return string(out), errOut.String()
 }
 
 // startLines starts a command and returns a function that reads its next line.

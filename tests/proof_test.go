@@ -61,9 +61,7 @@ func TestAZombieLeaderIsNoProofOfDeath(t *testing.T) {
 // unshare prepares a run in other namespaces, by unshare(1).
 func unshare(t testing.TB, flags string, args ...string) *exec.Cmd {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can make namespaces")
-	}
+	needRoot(t)
 	list := append(strings.Fields(flags), "--", binaries.poolrun)
 	if err := exec.Command("unshare", append(strings.Fields(flags), "--", "true")...).Run(); err != nil {
 		t.Skipf("unshare %s: %v", flags, err)
@@ -262,8 +260,8 @@ func TestASpoiltSemaphoreIsMended(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, %#x", what, value), func(t *testing.T) {
 				name := newPool(t, 2)
 				cmd := poolrun(t, "--pool", name, "sleep", "1000")
-				var said strings.Builder
-				cmd.Stderr = &said
+				var stderr strings.Builder
+				cmd.Stderr = &stderr
 				mustStart(t, cmd)
 				s := waitForCommand(t, name)
 				patch(t, semaphoreOf(name), 0, binary.LittleEndian.AppendUint32(nil, value)...)
@@ -271,8 +269,8 @@ func TestASpoiltSemaphoreIsMended(t *testing.T) {
 				if out := mustRun(t, "repair", name); !strings.Contains(out, "mended: ") || !strings.Contains(out, "sound") {
 					t.Errorf("repair: %s", out)
 				}
-				if said.Len() > 0 {
-					t.Errorf("the holder reported: %s", said.String())
+				if stderr.Len() > 0 {
+					t.Errorf("the holder reported: %s", stderr.String())
 				}
 				wantEmpty(t, name)
 				mustRun(t, "--pool", name, "-n", "-k", "2", "true")

@@ -25,8 +25,8 @@ const (
 
 func wantRepaired(t testing.TB, name, mended string, flags ...string) {
 	t.Helper()
-	wantSaid(t, poolrun(t, append([]string{"repair", name}, flags...)...), 0, mended)
-	wantSaid(t, poolrun(t, "repair", name), 0, "^pool "+name+" is sound\n$")
+	wantResult(t, poolrun(t, append([]string{"repair", name}, flags...)...), 0, mended)
+	wantResult(t, poolrun(t, "repair", name), 0, "^pool "+name+" is sound\n$")
 }
 
 func TestRepairMendsABrokenLine(t *testing.T) {
@@ -119,7 +119,7 @@ func TestRepairPutsBackTheSlotsOfAProgramThatHasExited(t *testing.T) {
 	// While a program lives that may hold them, they stay away unless --force is given.
 	mustSem(t, "wait", name)
 	holder, _ := startSemHolder(t, name, 0)
-	wantSaid(t, poolrun(t, "repair", name), 2, "left: 2 slots")
+	wantResult(t, poolrun(t, "repair", name), 2, "left: 2 slots")
 	syscall.Kill(-holder.Process.Pid, syscall.SIGKILL)
 	holder.Wait()
 	wantRepaired(t, name, "mended: 2 slots")
@@ -136,7 +136,7 @@ func TestRepairMakesARemovedSemaphoreAgain(t *testing.T) {
 	name := newPool(t, 2)
 	release := holdSlot(t, name)
 	os.Remove(semaphoreOf(name))
-	wantSaid(t, poolrun(t, "repair", name), 2, "left: .*semaphore .*removed")
+	wantResult(t, poolrun(t, "repair", name), 2, "left: .*semaphore .*removed")
 	release()
 	wantRepaired(t, name, "mended: .*semaphore .*removed")
 	wantUsable(t, name)
@@ -144,7 +144,7 @@ func TestRepairMakesARemovedSemaphoreAgain(t *testing.T) {
 	// Not while a program lives that may hold a slot by the removed semaphore.
 	holder, _ := startSemHolder(t, name, 1)
 	os.Remove(semaphoreOf(name))
-	wantSaid(t, poolrun(t, "repair", name), 2, "left: .*semaphore .*removed")
+	wantResult(t, poolrun(t, "repair", name), 2, "left: .*semaphore .*removed")
 	syscall.Kill(-holder.Process.Pid, syscall.SIGKILL)
 	holder.Wait()
 	wantRepaired(t, name, "mended: .*semaphore .*removed")
@@ -161,7 +161,7 @@ func TestRepairClearsAnIntentThatMakesNoSense(t *testing.T) {
 			text = binary.LittleEndian.AppendUint32(text, word)
 		}
 		patch(t, ledgerOf(name), intentAt, text...)
-		wantSaid(t, poolrun(t, "--pool", name, "-n", "true"), 2, "damaged")
+		wantResult(t, poolrun(t, "--pool", name, "-n", "true"), 2, "damaged")
 		wantRepaired(t, name, "mended: ")
 		wantUsable(t, name)
 	}
@@ -171,7 +171,7 @@ func TestRepairMakesARemovedLedgerAgain(t *testing.T) {
 	name := newPool(t, 3)
 	release := holdSlot(t, name)
 	os.Remove(ledgerOf(name))
-	wantSaid(t, poolrun(t, "repair", name), 2, "left: .*ledger .*removed")
+	wantResult(t, poolrun(t, "repair", name), 2, "left: .*ledger .*removed")
 	release()
 	wantRepaired(t, name, "mended: .*ledger.*3 slots")
 	wantUsable(t, name)
@@ -181,12 +181,12 @@ func TestRepairMakesARemovedLedgerAgain(t *testing.T) {
 // two: value and sleepers can be alike.
 func TestRepairLeavesAloneWhatIsNoPool(t *testing.T) {
 	name := freeName(t)
-	wantSaid(t, poolrun(t, "repair", name), 2, "no pool "+name)
+	wantResult(t, poolrun(t, "repair", name), 2, "no pool "+name)
 	mustSem(t, "create", name, "0")
 	waiter, _ := startSemWaiter(t, name)
 	end(waiter) // it leaves its count of sleepers behind
 	mustSem(t, "post", name)
-	wantSaid(t, poolrun(t, "repair", name), 2, "belongs to another program")
+	wantResult(t, poolrun(t, "repair", name), 2, "belongs to another program")
 	if value := mustSem(t, "value", name); value != "1" {
 		t.Errorf("value %s", value)
 	}
@@ -194,7 +194,7 @@ func TestRepairLeavesAloneWhatIsNoPool(t *testing.T) {
 	barrier := freeName(t)
 	mustStart(t, poolrun(t, "barrier", barrier, "--parties", "2"))
 	waitForParties(t, barrier, 1)
-	wantSaid(t, poolrun(t, "repair", barrier+".arrival"), 2, "belongs to a barrier")
+	wantResult(t, poolrun(t, "repair", barrier+".arrival"), 2, "belongs to a barrier")
 	mustRun(t, "barrier", barrier, "--parties", "2", "--timeout", "20s")
 }
 
@@ -205,21 +205,17 @@ func TestRepairKeepsOwnerGroupAndMode(t *testing.T) {
 	for what, file := range map[string]func(string) string{"semaphore": semaphoreOf, "ledger": ledgerOf} {
 		t.Run(what, func(t *testing.T) {
 			name := freeName(t)
-			wantSaid(t, asUser(t, owner, group, nil, "init", name, "--size", "2", "--mode", "0660", "--group", strconv.Itoa(group)), 0, "")
+			wantResult(t, asUser(t, owner, group, nil, "init", name, "--size", "2", "--mode", "0660", "--group", strconv.Itoa(group)), 0, "")
 			os.Remove(file(name))
 			// A member of the group cannot give a file to the owner. So it cannot repair.
-			wantSaid(t, asUser(t, owner+1, group, nil, "repair", name), 2, "")
-			wantSaid(t, asUser(t, 0, group, nil, "repair", name), 0, "mended: ")
-			for _, path := range []string{semaphoreOf(name), ledgerOf(name)} {
-				info, err := os.Stat(path)
-				if err != nil {
-					t.Fatal(err)
+			wantResult(t, asUser(t, owner+1, group, nil, "repair", name), 2, "")
+			wantResult(t, asUser(t, 0, group, nil, "repair", name), 0, "mended: ")
+			eachFileOf(t, name, func(path string, st syscall.Stat_t) {
+				if st.Uid != owner || st.Gid != group || st.Mode&0o777 != 0o660 {
+					t.Errorf("%s: user %d, group %d, mode %o", path, st.Uid, st.Gid, st.Mode)
 				}
-				if st := info.Sys().(*syscall.Stat_t); st.Uid != owner || st.Gid != group || info.Mode().Perm() != 0o660 {
-					t.Errorf("%s: user %d, group %d, mode %v", path, st.Uid, st.Gid, info.Mode())
-				}
-			}
-			wantSaid(t, asUser(t, owner+1, group, nil, "--pool", name, "-k", "2", "-n", "true"), 0, "")
+			})
+			wantResult(t, asUser(t, owner+1, group, nil, "--pool", name, "-k", "2", "-n", "true"), 0, "")
 		})
 	}
 }

@@ -67,8 +67,8 @@ func startSemWaiter(t testing.TB, name string) (waiter *exec.Cmd, next func() st
 	return waiter, next
 }
 
-// startSemHolder starts a C program that holds a slot until the returned function is called,
-// and returns when no more than this many slots are available.
+// startSemHolder starts a C program that holds a slot until the returned function is called.
+// It returns when this many slots are left.
 func startSemHolder(t testing.TB, name string, available int) (holder *exec.Cmd, release func()) {
 	t.Helper()
 	holder = sem(t, "hold", name, "cat")

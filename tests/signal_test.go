@@ -3,9 +3,14 @@ package tests
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // poolrun lives until its command has ended, whatever signals the command ignores.
@@ -86,4 +91,107 @@ func signalMask(t testing.TB, pid int, field string) (mask uint64) {
 		}
 	}
 	return mask
+}
+
+// Every signal that a process can catch reaches the command, once, as it was sent.
+func TestEverySignalReachesTheCommandOnce(t *testing.T) {
+	name := newPool(t, 1)
+	listener := cProgram(t, "siginfo")
+	cmd := poolrun(t, "--pool", name, listener.Path)
+	next := startLines(t, cmd)
+	wantLine(t, next, "ready")
+	ignored := ignoredHere(t)
+	for n := syscall.Signal(1); n <= 64; n++ {
+		switch n {
+		case syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGTERM:
+			continue
+		}
+		if ignored>>(n-1)&1 != 0 {
+			continue
+		}
+		cmd.Process.Signal(n)
+		wantLine(t, next, fmt.Sprintf("%d 0 0", n))
+	}
+	// Real-time signals queue, and carry a value.
+	for value := range 3 {
+		queueSignal(t, cmd.Process.Pid, 40, value)
+	}
+	for value := range 3 {
+		wantLine(t, next, fmt.Sprintf("40 -1 %d", value))
+	}
+	cmd.Process.Signal(syscall.SIGTERM)
+	wantLine(t, next, "15 0 0")
+	wantExit(t, 0, cmd)
+	wantEmpty(t, name)
+}
+
+// queueSignal is sigqueue(3).
+func queueSignal(t testing.TB, pid int, n syscall.Signal, value int) {
+	t.Helper()
+	info := struct {
+		signal, errno, code, _ int32
+		pid, uid               int32
+		value                  int
+		_                      [12]uint64
+	}{signal: int32(n), code: -1, pid: int32(os.Getpid()), uid: int32(os.Getuid()), value: value}
+	if _, _, errno := unix.Syscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(pid), uintptr(n), uintptr(unsafe.Pointer(&info))); errno != 0 {
+		t.Fatal(errno)
+	}
+}
+
+// asRoot COMMAND...: being set-uid, takes all ids of root, and becomes the command.
+func asRoot() {
+	check(syscall.Setresuid(0, 0, 0))
+	become(os.Args[1:])
+}
+
+func TestASignalThatCannotBePassedOnIsTold(t *testing.T) {
+	name := freeName(t)
+	wantResult(t, asNobody(t, poolrun(t, "init", name, "--size", "1")), 0, "")
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	setuid := filepath.Join(binaries.dir, "as-root")
+	if err := os.WriteFile(setuid, text, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(setuid, 0o755|os.ModeSetuid); err != nil {
+		t.Fatal(err)
+	}
+	cmd := asNobody(t, poolrun(t, "--pool", name, "--", setuid, "cat"))
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = write
+	mustStart(t, cmd)
+	write.Close()
+	defer read.Close()
+	s := waitForCommand(t, name)
+	pid := s.Holders[0].CommandPID
+	eventually(t, "the command running as root", func() bool {
+		comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		return err == nil && string(comm) == "cat\n"
+	})
+	for range 2 { // reported once
+		cmd.Process.Signal(syscall.SIGTERM)
+	}
+	cmd.Process.Signal(syscall.Signal(37))
+	stdin.Close()
+	cmd.Wait()
+	stderr := make([]byte, 4096)
+	n, _ := read.Read(stderr)
+	want := regexp.MustCompile(`^poolrun: cannot .*SIGTERM.* not permitted\npoolrun: cannot .*SIGRTMIN\+3.* not permitted\n$`)
+	if !want.Match(stderr[:n]) {
+		t.Errorf("%q", stderr[:n])
+	}
 }

@@ -22,17 +22,17 @@ func TestAPoolThatCannotBeReadDoesNotHideTheOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{{"status"}, {"status", "--format", "json"}, {"list"}} {
-		out, said := outputs(t, poolrun(t, args...))
+		out, stderr := outputs(t, poolrun(t, args...))
 		if !strings.Contains(out, sound) || strings.Contains(out, damaged) {
 			t.Errorf("%q: %s", args, out)
 		}
-		for _, text := range []string{damaged + " ", strange + " ", "?[2J "} {
-			if !strings.Contains(said, text) {
-				t.Errorf("%q does not report %q: %q", args, text, said)
+		for _, text := range []string{damaged, strange, "?[2J "} {
+			if !strings.Contains(stderr, text) {
+				t.Errorf("%q does not report %q: %q", args, text, stderr)
 			}
 		}
-		if strings.Contains(said, "\x1b") {
-			t.Errorf("%q prints a control character: %q", args, said)
+		if strings.Contains(stderr, "\x1b") {
+			t.Errorf("%q prints a control character: %q", args, stderr)
 		}
 	}
 }
@@ -41,9 +41,9 @@ func TestAPoolThatCannotBeReadDoesNotHideTheOthers(t *testing.T) {
 func TestPoolsOfOthersAreNotReported(t *testing.T) {
 	name := newPool(t, 1)
 	for _, args := range [][]string{{"status"}, {"list"}} {
-		out, said := outputs(t, asNobody(t, poolrun(t, args...)))
-		if strings.Contains(out+said, name) {
-			t.Errorf("%q: %s%s", args, out, said)
+		out, stderr := outputs(t, asNobody(t, poolrun(t, args...)))
+		if strings.Contains(out+stderr, name) {
+			t.Errorf("%q: %s%s", args, out, stderr)
 		}
 	}
 }
@@ -58,11 +58,11 @@ func TestStatusNoticesOtherPrograms(t *testing.T) {
 	}
 	mustSem(t, "wait", name)
 	mustSem(t, "wait", name)
-	wantSaid(t, poolrun(t, "status", name), 0, "note: .*2 slots.*poolrun repair "+name)
+	wantResult(t, poolrun(t, "status", name), 0, "note: .*2 slots.*poolrun repair "+name)
 	for range 3 {
 		mustSem(t, "post", name)
 	}
-	wantSaid(t, poolrun(t, "status", name), 0, "note: .*posted 1 ")
+	wantResult(t, poolrun(t, "status", name), 0, "note: .*posted 1 ")
 	mustRun(t, "repair", name)
 	release()
 
@@ -71,7 +71,7 @@ func TestStatusNoticesOtherPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.Remove(file) })
-	wantSaid(t, poolrun(t, "status", name), 0, "note: .*"+file+".*musl")
+	wantResult(t, poolrun(t, "status", name), 0, "note: .*"+file+".*musl")
 	if err := os.Truncate(file, 33); err != nil {
 		t.Fatal(err)
 	}
@@ -93,11 +93,11 @@ func TestCommandPidIsNullWithoutACommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantSaid(t, poolrun(t, "status", name, "--format", "json"), 0, `"command_pid":null`)
+	wantResult(t, poolrun(t, "status", name, "--format", "json"), 0, `"command_pid":null`)
 	if err := lease.Started(os.Getpid()); err != nil {
 		t.Error(err)
 	}
-	wantSaid(t, poolrun(t, "status", name, "--format", "json"), 0, `"command_pid":`+strconv.Itoa(os.Getpid())+",")
+	wantResult(t, poolrun(t, "status", name, "--format", "json"), 0, `"command_pid":`+strconv.Itoa(os.Getpid())+",")
 	if err := lease.Release(); err != nil {
 		t.Error(err)
 	}

@@ -14,6 +14,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// What can happen to a poolrun in the storm.
+const (
+	harmDieInChange = iota // by its own hand, at a random step
+	harmKillWrapper
+	harmKillCommand
+	harmKillGroup
+	harmTerminate
+	harmStopWrapper
+	harmStopCommand
+	harmStopGroup
+	harmAnySignal
+	harms = 13 // the rest do nothing
+)
+
 // arrive runs one command in the pool, and perhaps does it harm.
 func (s *storm) arrive(p *stormPool, random *rand.Rand) {
 	sitting := []string{"sit", p.dir, strconv.Itoa(p.size), fmt.Sprint(time.Duration(5+random.IntN(25)) * time.Millisecond)}
@@ -26,6 +40,23 @@ func (s *storm) arrive(p *stormPool, random *rand.Rand) {
 		s.finish(p, cmd, s.start(cmd))
 		return
 	}
+	harm := random.IntN(harms)
+	cmd := s.prepare(p, random, harm, sitting)
+	pause := time.Duration(random.IntN(60)) * time.Millisecond
+	ended := s.start(cmd)
+	select {
+	case <-ended:
+	case <-time.After(pause):
+		s.harm(p, random, harm, cmd)
+	}
+	s.finish(p, cmd, ended)
+	if harm == harmDieInChange && wasKilled(cmd) {
+		s.crashes.Add(1)
+	}
+}
+
+// prepare prepares a run with random flags, here or in a namespace.
+func (s *storm) prepare(p *stormPool, random *rand.Rand, harm int, sitting []string) *exec.Cmd {
 	args := []string{"-q", "--pool", p.name}
 	patience := random.IntN(6)
 	if p.scribbled {
@@ -37,14 +68,12 @@ func (s *storm) arrive(p *stormPool, random *rand.Rand) {
 	case 1, 2:
 		args = append(args, "--timeout", fmt.Sprint(time.Duration(1+random.IntN(100))*time.Millisecond))
 	}
-	weight := 1
 	if !p.ordered && random.IntN(4) == 0 {
 		// A heavy command takes one seat all the same: never more seats than slots.
-		weight = 1 + random.IntN(2)
-		args = append(args, "--weight", strconv.Itoa(weight), "--priority", strconv.Itoa(random.IntN(5)-2))
+		args = append(args, "--weight", strconv.Itoa(1+random.IntN(2)), "--priority", strconv.Itoa(random.IntN(5)-2))
 	}
-	path, harm, where := binaries.poolrun, random.IntN(13), random.IntN(12)
-	if harm == 0 {
+	path, where := binaries.poolrun, random.IntN(12)
+	if harm == harmDieInChange {
 		path = binaries.crashing
 	}
 	// In a pid namespace, the others could not see a command without a guard.
@@ -58,59 +87,63 @@ func (s *storm) arrive(p *stormPool, random *rand.Rand) {
 	}
 	cmd := exec.Command(path, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if s.mayUnshare && where == 0 && harm != 0 { // process 1 cannot kill itself
+	if s.mayUnshare && where == 0 && harm != harmDieInChange { // process 1 cannot kill itself
 		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWPID
 		// As process 1, the Go runtime cannot die of a signal in its first moments.
-		s.signalled.Store(cmd, harm == 4)
+		s.signalled.Store(cmd, harm == harmTerminate)
 	}
-	if harm == 0 {
+	if harm == harmDieInChange {
 		cmd.Env = append(os.Environ(), fmt.Sprint("POOLRUN_CRASH_AT=", 1+random.IntN(40)))
 	}
-	pause := time.Duration(random.IntN(60)) * time.Millisecond
-	ended := s.start(cmd)
+	return cmd
+}
+
+// harm does harm to a poolrun or its command.
+func (s *storm) harm(p *stormPool, random *rand.Rand, harm int, cmd *exec.Cmd) {
 	pid := cmd.Process.Pid
-	if n := syscall.Signal(1 + random.IntN(64)); harm == 6 && !(p.ordered && n >= syscall.SIGSTOP && n <= syscall.SIGTTOU) {
-		s.signal(cmd, n, pause)
-	}
-	select {
-	case <-ended:
-	case <-time.After(pause):
-		switch harm {
-		case 1: // the wrapper alone
-			s.kill(pid)
-		case 2: // the command alone
-			if child := childOf(pid); child > 0 {
-				s.kill(child)
-			}
-		case 3: // the whole group
-			s.kill(-pid)
-		case 4:
-			syscall.Kill(pid, syscall.SIGTERM)
-		case 5:
-			if !p.ordered {
-				s.stop(pid, time.Duration(random.IntN(100))*time.Millisecond)
-			}
-		case 7, 8: // the whole group, or the command alone
-			if harm == 7 {
-				pid = -pid
-			} else if pid = childOf(pid); pid == 0 {
-				break
-			}
-			if !p.ordered {
-				s.stop(pid, time.Duration(random.IntN(100))*time.Millisecond)
-			}
-		}
-	}
-	s.finish(p, cmd, ended)
-	if harm == 0 && wasKilled(cmd) {
-		s.crashes.Add(1)
+	switch harm {
+	case harmKillWrapper:
+		s.kill(pid)
+	case harmKillCommand:
+		s.kill(childOf(pid))
+	case harmKillGroup:
+		s.kill(-pid)
+	case harmTerminate:
+		syscall.Kill(pid, syscall.SIGTERM)
+	case harmStopWrapper:
+		s.stop(p, random, pid)
+	case harmStopCommand:
+		s.stop(p, random, childOf(pid))
+	case harmStopGroup:
+		s.stop(p, random, -pid)
+	case harmAnySignal:
+		s.signal(p, syscall.Signal(1+random.IntN(64)), cmd)
 	}
 }
 
+func (s *storm) kill(pid int) {
+	if pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil {
+		s.kills.Add(1)
+	}
+}
+
+// stop stops a process, or a group, for a while.
+func (s *storm) stop(p *stormPool, random *rand.Rand, pid int) {
+	if pid == 0 || p.ordered {
+		return
+	}
+	syscall.Kill(pid, syscall.SIGSTOP)
+	time.Sleep(time.Duration(random.IntN(100)) * time.Millisecond)
+	syscall.Kill(pid, syscall.SIGCONT)
+	s.stops.Add(1)
+}
+
 // signal sends any signal to a poolrun, and lets it go on if that stops it.
-func (s *storm) signal(cmd *exec.Cmd, n syscall.Signal, pause time.Duration) {
+func (s *storm) signal(p *stormPool, n syscall.Signal, cmd *exec.Cmd) {
+	if p.ordered && n >= syscall.SIGSTOP && n <= syscall.SIGTTOU {
+		return
+	}
 	s.signalled.Store(cmd, true)
-	time.Sleep(pause)
 	if n == syscall.SIGKILL {
 		s.kill(cmd.Process.Pid)
 		return
@@ -163,14 +196,6 @@ func (s *storm) finish(p *stormPool, cmd *exec.Cmd, ended chan struct{}) {
 	default:
 		s.t.Errorf("%q ended with %d: %s", cmd.Args, code, cmd.Stderr)
 	}
-}
-
-// stop stops a process, or a group, for a while.
-func (s *storm) stop(pid int, pause time.Duration) {
-	syscall.Kill(pid, syscall.SIGSTOP)
-	time.Sleep(pause)
-	syscall.Kill(pid, syscall.SIGCONT)
-	s.stops.Add(1)
 }
 
 // waitWithoutReaping returns when a child has ended, and leaves it a zombie.

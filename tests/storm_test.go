@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -110,12 +109,6 @@ func TestStorm(t *testing.T) {
 		"changes rolled forward %d, back %d; longest stall %v; exit codes %s\n",
 		duration, seed, s.runs.Load(), s.kills.Load(), s.crashes.Load(), s.stops.Load(),
 		forward, back, time.Duration(longest.Load()).Round(time.Millisecond), strings.Join(outcomes, ", "))
-}
-
-func (s *storm) kill(pid int) {
-	if syscall.Kill(pid, syscall.SIGKILL) == nil {
-		s.kills.Add(1)
-	}
 }
 
 // govern runs the owner's commands on a pool: resize, destroy, init, status.

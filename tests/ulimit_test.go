@@ -25,11 +25,11 @@ func TestSmallLimitsAreTheCommandsAlone(t *testing.T) {
 		const look = `-- sh -c 'ulimit -S -a; ulimit -H -a; exit 7'`
 		bare, _ := command(t, "sh", "-c", "ulimit "+limit+"; exec env "+strings.TrimPrefix(look, "-- ")).Output()
 		cmd := command(t, "sh", "-c", "ulimit "+limit+"; exec poolrun --pool "+name+" "+look)
-		var said strings.Builder
-		cmd.Stderr = &said
+		var stderr strings.Builder
+		cmd.Stderr = &stderr
 		with, _ := cmd.Output()
-		if code := shellCode(cmd.ProcessState); code != 7 || string(with) != string(bare) || said.Len() > 0 {
-			t.Errorf("ulimit %s: exit code %d, %s\n%s", limit, code, said.String(), difference(string(with), string(bare)))
+		if code := shellCode(cmd.ProcessState); code != 7 || string(with) != string(bare) || stderr.Len() > 0 {
+			t.Errorf("ulimit %s: exit code %d, %s\n%s", limit, code, stderr.String(), difference(string(with), string(bare)))
 		}
 	}
 	wantEmpty(t, name)
@@ -38,13 +38,13 @@ func TestSmallLimitsAreTheCommandsAlone(t *testing.T) {
 // A limit that is too small for poolrun is reported in one line, before a slot is taken.
 func TestTooSmallLimitsAreToldInOneLine(t *testing.T) {
 	name := freeName(t)
-	wantSaid(t, asNobody(t, poolrun(t, "init", name, "--size", "1")), 0, "")
+	wantResult(t, asNobody(t, poolrun(t, "init", name, "--size", "1")), 0, "")
 	for limit, text := range map[string]string{
 		"-v 20000": `^poolrun: .*20000.*ulimit -v.*\n$`,
 		"-d 5000":  `^poolrun: .*5000.*ulimit -d.*\n$`,
 		"-n 7":     `^poolrun: .*7.*ulimit -n.*\n$`,
 	} {
-		wantSaid(t, asNobody(t, command(t, "sh", "-c", "ulimit "+limit+"; exec poolrun --pool "+name+" -- true")), 2, text)
+		wantResult(t, asNobody(t, command(t, "sh", "-c", "ulimit "+limit+"; exec poolrun --pool "+name+" -- true")), 2, text)
 	}
 	if s := statusOf(t, name); s.Counters.Acquired != 0 {
 		t.Errorf("a slot was taken: %+v", s)
@@ -60,8 +60,8 @@ func TestTheLimitOfProcessesIsToldInOneLine(t *testing.T) {
 		cmd.SysProcAttr.Credential = user
 		return cmd
 	}
-	wantSaid(t, as(poolrun(t, "init", name, "--size", "1")), 0, "")
-	said := map[string]bool{}
+	wantResult(t, as(poolrun(t, "init", name, "--size", "1")), 0, "")
+	printed := map[string]bool{}
 	for limit := 1; limit <= 6; limit++ {
 		cmd := as(command(t, "prlimit", fmt.Sprintf("--nproc=%d", limit), "poolrun", "--pool", name, "--", "true"))
 		out, _ := cmd.CombinedOutput()
@@ -69,10 +69,10 @@ func TestTheLimitOfProcessesIsToldInOneLine(t *testing.T) {
 		if lines := strings.Count(string(out), "\n"); !(code == 0 && lines == 0 || code == 2 && lines == 1 && strings.HasPrefix(string(out), "poolrun: cannot ")) {
 			t.Errorf("%d processes: exit code %d\n%s", limit, code, out)
 		}
-		said[string(out)] = true
+		printed[string(out)] = true
 	}
-	if len(said) < 2 {
-		t.Errorf("all limits had the same effect: %v", said)
+	if len(printed) < 2 {
+		t.Errorf("all limits had the same effect: %v", printed)
 	}
 	wantEmpty(t, name)
 }
@@ -87,11 +87,11 @@ func TestVariablesForGoProgramsChangeNothing(t *testing.T) {
 		for _, args := range [][]string{{"--pool", name, "--", "sh", "-c", "echo ok ${" + strings.SplitN(variable, "=", 2)[0] + "}"}, {"version"}} {
 			cmd := poolrun(t, args...)
 			cmd.Env = append(cmd.Env, variable)
-			var said strings.Builder
-			cmd.Stderr = &said
+			var stderr strings.Builder
+			cmd.Stderr = &stderr
 			out, err := cmd.Output()
-			if err != nil || said.Len() > 0 || args[0] != "version" && string(out) != "ok "+strings.SplitN(variable, "=", 2)[1]+"\n" {
-				t.Errorf("%s %q: %v %q %q", variable, args, err, out, said.String())
+			if err != nil || stderr.Len() > 0 || args[0] != "version" && string(out) != "ok "+strings.SplitN(variable, "=", 2)[1]+"\n" {
+				t.Errorf("%s %q: %v %q %q", variable, args, err, out, stderr.String())
 			}
 		}
 	}

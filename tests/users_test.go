@@ -10,12 +10,19 @@ import (
 
 const nobody = 65534
 
+// needRoot skips a test that another user cannot run: it uses other users, their groups,
+// namespaces or sysctls.
+func needRoot(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can run this test")
+	}
+}
+
 // asNobody lets another user run a command.
 func asNobody(t testing.TB, cmd *exec.Cmd) *exec.Cmd {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can become another user")
-	}
+	needRoot(t)
 	cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
 	return cmd
 }
@@ -32,12 +39,12 @@ func TestTheModeSaysWhoMayUseAPool(t *testing.T) {
 			for what, args := range map[string][]string{"run": {"--pool", name, "true"}, "see": {"status", name}} {
 				cmd := asNobody(t, poolrun(t, args...))
 				if may := map[string]bool{"run": may.run, "see": may.see}[what]; may {
-					wantSaid(t, cmd, 0, "")
+					wantResult(t, cmd, 0, "")
 				} else {
-					wantSaid(t, cmd, 2, "permission denied")
+					wantResult(t, cmd, 2, "permission denied")
 				}
 			}
-			wantSaid(t, asNobody(t, poolrun(t, "destroy", "--force", name)), 2, name)
+			wantResult(t, asNobody(t, poolrun(t, "destroy", "--force", name)), 2, name)
 			wantEmpty(t, name)
 		})
 	}
@@ -45,22 +52,20 @@ func TestTheModeSaysWhoMayUseAPool(t *testing.T) {
 
 func TestAGroupSharesAPool(t *testing.T) {
 	name := freeName(t)
-	if os.Geteuid() != 0 {
-		t.Skip("only root can give a pool to any group")
-	}
+	needRoot(t)
 	mustRun(t, "init", name, "--size", "1", "--mode", "0660", "--group", strconv.Itoa(nobody))
-	wantSaid(t, asNobody(t, poolrun(t, "--pool", name, "id", "-u")), 0, strconv.Itoa(nobody))
+	wantResult(t, asNobody(t, poolrun(t, "--pool", name, "id", "-u")), 0, strconv.Itoa(nobody))
 	wantEmpty(t, name)
 }
 
 // A user cannot impose a limit on others by creating a pool of that name first.
 func TestAPoolOfAStrangerIsRefused(t *testing.T) {
 	name := freeName(t)
-	wantSaid(t, asNobody(t, poolrun(t, "init", name, "--size", "1", "--mode", "0666")), 0, "")
+	wantResult(t, asNobody(t, poolrun(t, "init", name, "--size", "1", "--mode", "0666")), 0, "")
 	for _, args := range [][]string{{"--pool", name, "true"}, {"--pool", name, "--size", "1", "true"}, {"init", name, "--size", "1"}} {
-		wantSaid(t, poolrun(t, args...), 2, "belongs to")
+		wantResult(t, poolrun(t, args...), 2, "belongs to")
 	}
-	wantSaid(t, poolrun(t, "status", name), 0, "0 of 1 slots in use")
+	wantResult(t, poolrun(t, "status", name), 0, "0 of 1 slots in use")
 	mustRun(t, "destroy", "--force", name)
 }
 
@@ -68,9 +73,7 @@ func TestAPoolOfAStrangerIsRefused(t *testing.T) {
 // the commands in how.
 func asUser(t testing.TB, uid, gid int, how []string, args ...string) *exec.Cmd {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can become another user")
-	}
+	needRoot(t)
 	how = append([]string{"--reuid", strconv.Itoa(uid), "--regid", strconv.Itoa(uid), "--groups", strconv.Itoa(gid)}, how...)
 	return command(t, "setpriv", append(append(how, binaries.poolrun), args...)...)
 }
@@ -79,24 +82,18 @@ func asUser(t testing.TB, uid, gid int, how []string, args ...string) *exec.Cmd 
 func TestAPoolBelongsToTheGroupThatIsNamed(t *testing.T) {
 	for group, gid := range map[string]uint32{"root": 0, "0": 0, "39004": 39004} {
 		name := freeName(t)
-		wantSaid(t, asUser(t, 0, 39003, []string{"setpriv", "--regid", "39003", "--keep-groups"}, "init", name, "--size", "1", "--mode", "0660", "--group", group), 0, "")
-		for _, path := range []string{semaphoreOf(name), ledgerOf(name)} {
-			info, err := os.Stat(path)
-			if err != nil {
-				t.Fatal(err)
+		wantResult(t, asUser(t, 0, 39003, []string{"setpriv", "--regid", "39003", "--keep-groups"}, "init", name, "--size", "1", "--mode", "0660", "--group", group), 0, "")
+		eachFileOf(t, name, func(path string, st syscall.Stat_t) {
+			if st.Gid != gid {
+				t.Errorf("--group %s: %s has group %d", group, path, st.Gid)
 			}
-			if got := info.Sys().(*syscall.Stat_t).Gid; got != gid {
-				t.Errorf("--group %s: %s has group %d", group, path, got)
-			}
-		}
+		})
 	}
 }
 
 // --group takes a group that only the name service knows, by getent(1).
 func TestGroupsOfTheNameServiceAreKnown(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can give a pool to any group")
-	}
+	needRoot(t)
 	dir := t.TempDir()
 	script := "#!/bin/sh\n[ \"$1 $2\" = 'group team' ] && echo team:x:39004:\n"
 	if err := os.WriteFile(dir+"/getent", []byte(script), 0o755); err != nil {
@@ -105,13 +102,11 @@ func TestGroupsOfTheNameServiceAreKnown(t *testing.T) {
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	name := freeName(t)
 	mustRun(t, "init", name, "--size", "1", "--mode", "0660", "--group", "team")
-	info, err := os.Stat(ledgerOf(name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := info.Sys().(*syscall.Stat_t).Gid; got != 39004 {
-		t.Errorf("group %d", got)
-	}
+	eachFileOf(t, name, func(path string, st syscall.Stat_t) {
+		if st.Gid != 39004 {
+			t.Errorf("%s has group %d", path, st.Gid)
+		}
+	})
 }
 
 // A user that cannot remove a pool is refused before anything has changed. With --drain, that
@@ -119,20 +114,20 @@ func TestGroupsOfTheNameServiceAreKnown(t *testing.T) {
 func TestAMemberCannotDestroyAPool(t *testing.T) {
 	const owner, member, group = 39001, 39002, 39003
 	name := freeName(t)
-	wantSaid(t, asUser(t, owner, group, nil, "init", name, "--size", "1", "--mode", "0660", "--group", strconv.Itoa(group)), 0, "")
+	wantResult(t, asUser(t, owner, group, nil, "init", name, "--size", "1", "--mode", "0660", "--group", strconv.Itoa(group)), 0, "")
 	holder := mustStart(t, asUser(t, owner, group, nil, "--pool", name, "sleep", "1000"))
 	waitForCommand(t, name)
 	for _, how := range [][]string{nil, {"unshare", "--user", "--map-root-user"}} {
 		for _, flags := range [][]string{nil, {"--drain", "--timeout", "20s"}, {"--force"}} {
 			// With the pool's group as the user's own, so that the namespace maps it.
 			how := append([]string{"setpriv", "--reuid", strconv.Itoa(member), "--regid", strconv.Itoa(group), "--clear-groups"}, how...)
-			wantSaid(t, asUser(t, 0, 0, how, append([]string{"destroy", name}, flags...)...), 2, "only its owner can ")
+			wantResult(t, asUser(t, 0, 0, how, append([]string{"destroy", name}, flags...)...), 2, "only its owner can ")
 		}
 	}
-	wantSaid(t, asUser(t, member, group, nil, "--pool", name, "-n", "true"), 75, "")
+	wantResult(t, asUser(t, member, group, nil, "--pool", name, "-n", "true"), 75, "")
 	syscall.Kill(-holder.Process.Pid, syscall.SIGKILL)
 	holder.Wait() // the command may die a moment later
-	wantSaid(t, asUser(t, member, group, nil, "--pool", name, "-w", "20s", "true"), 0, "")
+	wantResult(t, asUser(t, member, group, nil, "--pool", name, "-w", "20s", "true"), 0, "")
 }
 
 // In a user namespace the overflow uid stands for the caller and for strangers alike.
@@ -144,16 +139,16 @@ func TestInAUserNamespaceNobodyIsTrusted(t *testing.T) {
 		t.Skip("cannot create a user namespace: ", err)
 	}
 	theirs, shared, mine := freeName(t), freeName(t), freeName(t)
-	wantSaid(t, asUser(t, stranger, stranger, nil, "init", theirs, "--size", "1", "--mode", "0666"), 0, "")
-	wantSaid(t, asUser(t, stranger, group, nil, "init", shared, "--size", "1", "--mode", "0660", "--group", strconv.Itoa(group)), 0, "")
-	wantSaid(t, asUser(t, me, me, nil, "init", mine, "--size", "1"), 0, "")
+	wantResult(t, asUser(t, stranger, stranger, nil, "init", theirs, "--size", "1", "--mode", "0666"), 0, "")
+	wantResult(t, asUser(t, stranger, group, nil, "init", shared, "--size", "1", "--mode", "0660", "--group", strconv.Itoa(group)), 0, "")
+	wantResult(t, asUser(t, me, me, nil, "init", mine, "--size", "1"), 0, "")
 	const unknown = "unknown in this user namespace"
 	for _, how := range [][]string{unmapped, asRoot} {
-		wantSaid(t, asUser(t, me, group, how, "--pool", theirs, "-n", "true"), 2, unknown)
-		wantSaid(t, asUser(t, me, group, how, "--pool", shared, "-n", "true"), 2, unknown)
+		wantResult(t, asUser(t, me, group, how, "--pool", theirs, "-n", "true"), 2, unknown)
+		wantResult(t, asUser(t, me, group, how, "--pool", shared, "-n", "true"), 2, unknown)
 	}
 	// A pool that looks like a stranger's is not trusted either.
-	wantSaid(t, asUser(t, me, me, unmapped, "--pool", mine, "-n", "true"), 2, unknown)
-	wantSaid(t, asUser(t, me, me, asRoot, "--pool", mine, "-n", "true"), 0, "")
-	wantSaid(t, asUser(t, me, group, nil, "--pool", shared, "-n", "true"), 0, "")
+	wantResult(t, asUser(t, me, me, unmapped, "--pool", mine, "-n", "true"), 2, unknown)
+	wantResult(t, asUser(t, me, me, asRoot, "--pool", mine, "-n", "true"), 0, "")
+	wantResult(t, asUser(t, me, group, nil, "--pool", shared, "-n", "true"), 0, "")
 }
