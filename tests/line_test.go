@@ -16,19 +16,12 @@ import (
 
 const promptly = 10 * time.Second
 
-// wantPrompt checks that a waiter gets the free slot promptly, and waits for its end.
-func wantPrompt(t testing.TB, cmd *exec.Cmd, since time.Time) {
+// wantPrompt checks that waiters get the free slot promptly, one after the other.
+func wantPrompt(t testing.TB, waiters ...*exec.Cmd) {
 	t.Helper()
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	select {
-	case err := <-ended:
-		if err != nil {
-			t.Errorf("the living waiter: %v", err)
-		}
-		t.Logf("the living waiter had its turn after %v", time.Since(since))
-	case <-time.After(promptly):
-		t.Fatalf("the slot was still free after %v", promptly)
+	for _, cmd := range waiters {
+		waitInTime(t, cmd, promptly)
+		wantExit(t, 0, cmd)
 	}
 }
 
@@ -46,15 +39,11 @@ func TestAFreeSlotIsTakenBehindAnyNumberOfStopped(t *testing.T) {
 				cmd.Process.Signal(syscall.SIGSTOP)
 			}
 			release()
-			wantPrompt(t, living, time.Now())
+			wantPrompt(t, living)
 			for _, cmd := range stopped {
 				cmd.Process.Signal(syscall.SIGCONT)
 			}
-			for i, cmd := range stopped {
-				if err := cmd.Wait(); err != nil {
-					t.Errorf("stopped waiter %d: %v", i, err)
-				}
-			}
+			wantExit(t, 0, stopped...)
 			wantEmpty(t, name)
 		})
 	}
@@ -74,11 +63,7 @@ func TestAFreeSlotIsTakenBehindAnyNumberOfTheDead(t *testing.T) {
 			end(dying...)
 			kill(t, s.Holders[0].CommandPID)
 			end(holder)
-			began := time.Now()
-			for _, cmd := range living {
-				wantPrompt(t, cmd, began)
-				began = time.Now()
-			}
+			wantPrompt(t, living...)
 			wantEmpty(t, name)
 		})
 	}
@@ -98,7 +83,7 @@ func TestAFreeSlotIsTakenBehindACrowdOfOneProcess(t *testing.T) {
 			waitForLine(t, name, n+1)
 			crowd.Process.Signal(harm)
 			release()
-			wantPrompt(t, living, time.Now())
+			wantPrompt(t, living)
 			end(crowd)
 			wantEmpty(t, name)
 		})
@@ -117,9 +102,7 @@ func TestTheOrderIsKeptBehindManyStopped(t *testing.T) {
 		cmd.Process.Signal(syscall.SIGSTOP)
 	}
 	release()
-	for _, cmd := range living {
-		wantPrompt(t, cmd, time.Now())
-	}
+	wantPrompt(t, living...)
 	wantOrder(t, file, upTo(60)...)
 	end(stopped...)
 	wantEmpty(t, name)

@@ -67,15 +67,15 @@ func mustStart(t testing.TB, cmd *exec.Cmd) *exec.Cmd {
 	return cmd
 }
 
-// hangs is how long a test waits for the end of a process.
+// hangs is how long a test waits for the end of a process that has no reason to wait.
 const hangs = time.Minute
 
-// waitInTime waits for a process to end. It kills a process that hangs, and the test
-// fails.
-func waitInTime(t testing.TB, cmd *exec.Cmd) {
+// waitInTime waits for a process to end. If it does not end in time, the test fails and kills
+// it.
+func waitInTime(t testing.TB, cmd *exec.Cmd, limit time.Duration) {
 	t.Helper()
-	timer := time.AfterFunc(hangs, func() {
-		t.Errorf("%q hangs", cmd.Args)
+	timer := time.AfterFunc(limit, func() {
+		t.Errorf("%q does not end within %v", cmd.Args, limit)
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	})
 	defer timer.Stop()
@@ -85,7 +85,7 @@ func waitInTime(t testing.TB, cmd *exec.Cmd) {
 // exitCode runs a command to its end and returns the code that a shell would show.
 func exitCode(t testing.TB, cmd *exec.Cmd) int {
 	t.Helper()
-	waitInTime(t, mustStart(t, cmd))
+	waitInTime(t, mustStart(t, cmd), hangs)
 	return shellCode(cmd.ProcessState)
 }
 
@@ -102,7 +102,7 @@ func shellCode(state *os.ProcessState) int {
 func wantExit(t testing.TB, code int, processes ...*exec.Cmd) {
 	t.Helper()
 	for _, cmd := range processes {
-		waitInTime(t, cmd)
+		waitInTime(t, cmd, hangs)
 		if got := shellCode(cmd.ProcessState); got != code {
 			t.Errorf("%q: exit code %d instead of %d", cmd.Args, got, code)
 		}
@@ -112,7 +112,7 @@ func wantExit(t testing.TB, code int, processes ...*exec.Cmd) {
 // wantSignal waits for a process, and checks that it dies of this signal.
 func wantSignal(t testing.TB, n syscall.Signal, cmd *exec.Cmd) {
 	t.Helper()
-	waitInTime(t, cmd)
+	waitInTime(t, cmd, hangs)
 	if status := cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != n {
 		t.Errorf("%q: %v instead of a death by %v", cmd.Args, cmd.ProcessState, n)
 	}
