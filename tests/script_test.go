@@ -17,7 +17,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
-		Deadline:            time.Now().Add(5 * time.Minute), // for a script that hangs
+		Deadline:            time.Now().Add(2 * time.Minute), // for a script that hangs
 		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
 		Setup: func(env *testscript.Env) error {
 			name := freeName(env.T().(testing.TB))
