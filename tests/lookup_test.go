@@ -91,7 +91,7 @@ func TestTheCommandIsFoundAsByExecvp(t *testing.T) {
 }
 
 // poolrun reports a command that cannot run before it waits for a slot.
-func TestAMissingInterpreterIsToldBeforeTheWait(t *testing.T) {
+func TestAMissingInterpreterIsReportedBeforeTheWait(t *testing.T) {
 	name := newPool(t, 1)
 	release := holdSlot(t, name)
 	program := filepath.Join(t.TempDir(), "job")

@@ -134,12 +134,11 @@ func check(err error) {
 
 // awaitFile FILE: waits until the file exists.
 func awaitFile() {
-	for {
-		if _, err := os.Stat(os.Args[1]); err == nil {
-			return
-		}
+	_, err := os.Stat(os.Args[1])
+	for end := time.Now().Add(hangs); err != nil && time.Now().Before(end); _, err = os.Stat(os.Args[1]) {
 		time.Sleep(2 * time.Millisecond)
 	}
+	check(err)
 }
 
 // awaitPool POOL COMMANDS WAITERS: waits until so many commands run in a pool, and so many

@@ -66,7 +66,7 @@ func TestRepairClearsRecordsThatMakeNoSense(t *testing.T) {
 }
 
 // The record of a process names its bell, the word on which it sleeps.
-func TestRepairMendsABellThatIsNone(t *testing.T) {
+func TestRepairMendsAnInvalidBell(t *testing.T) {
 	for _, bell := range []uint32{0, 9000} {
 		name := newPool(t, 1)
 		release := holdSlot(t, name)

@@ -145,7 +145,7 @@ func asRoot() {
 	become(os.Args[1:])
 }
 
-func TestASignalThatCannotBePassedOnIsTold(t *testing.T) {
+func TestASignalThatCannotBePassedOnIsReported(t *testing.T) {
 	name := freeName(t)
 	wantResult(t, asNobody(t, poolrun(t, "init", name, "--size", "1")), 0, "")
 	program, err := os.Executable()

@@ -33,7 +33,7 @@ func TestAStderrThatNobodyReadsKeepsNoSlot(t *testing.T) {
 }
 
 // A write to stderr that blocks does not keep a signal from ending the wait.
-func TestASignalEndsTheWaitWhoeverReadsStderr(t *testing.T) {
+func TestASignalEndsTheWaitWhileStderrIsFull(t *testing.T) {
 	name := newPool(t, 1)
 	release := holdSlot(t, name)
 	cmd := poolrun(t, "--pool", name, "--size", "2", "--verbose", "true")

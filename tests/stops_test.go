@@ -127,7 +127,7 @@ func TestCtrlZStopsBothAtTheirStart(t *testing.T) {
 // A SIGCONT to poolrun is not lost while poolrun is about to follow its command into a stop:
 // neither stays stopped. (A gap of less than a microsecond remains that no process can close:
 // see stopLike.)
-func TestASIGCONTUndoesAStopThatHasNotComeAbout(t *testing.T) {
+func TestASIGCONTIsNotLostBeforeAStop(t *testing.T) {
 	name := newPool(t, 1)
 	cmd := mustStart(t, poolrun(t, "--pool", name, "sleep", "1000"))
 	s := waitForCommand(t, name)

@@ -160,7 +160,9 @@ func (s *storm) signal(p *stormPool, n syscall.Signal, cmd *exec.Cmd) {
 func (s *storm) start(cmd *exec.Cmd) (ended chan struct{}) {
 	ended = make(chan struct{})
 	cmd.Stderr = &strings.Builder{}
-	check(cmd.Start())
+	if err := cmd.Start(); err != nil {
+		panic(err)
+	}
 	s.runs.Add(1)
 	go func() {
 		waitWithoutReaping(cmd.Process.Pid)

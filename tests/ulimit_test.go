@@ -36,7 +36,7 @@ func TestSmallLimitsAreTheCommandsAlone(t *testing.T) {
 }
 
 // A limit that is too small for poolrun is reported in one line, before a slot is taken.
-func TestTooSmallLimitsAreToldInOneLine(t *testing.T) {
+func TestTooSmallLimitsAreReportedInOneLine(t *testing.T) {
 	name := freeName(t)
 	wantResult(t, asNobody(t, poolrun(t, "init", name, "--size", "1")), 0, "")
 	for limit, text := range map[string]string{
@@ -52,7 +52,7 @@ func TestTooSmallLimitsAreToldInOneLine(t *testing.T) {
 }
 
 // At the limit of processes the runtime cannot start a thread. poolrun reports it in one line.
-func TestTheLimitOfProcessesIsToldInOneLine(t *testing.T) {
+func TestTheLimitOfProcessesIsReportedInOneLine(t *testing.T) {
 	name := freeName(t)
 	user := &syscall.Credential{Uid: 61234, Gid: nobody} // a user without other processes
 	as := func(cmd *exec.Cmd) *exec.Cmd {
