@@ -8,17 +8,17 @@ import (
 	"testing"
 )
 
-// Bare Go (supervisor/bare_linux.go) runs without the Go runtime, so nothing that it reaches
-// may be the runtime's: what the compiler puts in by itself, like an allocation of a
-// variable that escapes, would be a fault in a branch that no other test may come to.
+// Bare Go (supervisor/bare_linux.go) runs without the Go runtime, so it must not call a function
+// of the runtime. The compiler adds such calls silently, such as an allocation for a variable
+// that escapes, and no other test may reach that branch.
 func TestBareGoCallsNothingOfTheRuntime(t *testing.T) {
 	const of = "github.com/poolrun/poolrun/supervisor."
 	allowed := []string{
 		"syscall.RawSyscall6", "internal/runtime/syscall/linux.Syscall6",
 		// Plain loops in assembly.
 		"runtime.memmove", "runtime.memclrNoHeapPointers",
-		// Not reached: panics of indices that are right, stacks that suffice, and write
-		// barriers, which are off before the runtime's first collection.
+		// Never reached: the indices are in range, the stack suffices, and write barriers are off
+		// before the runtime's first collection.
 		"runtime.panicBounds", "runtime.panicSlice", "runtime.panicIndex", "runtime.panicshift", "runtime.panicunsafestringlen",
 		"runtime.morestack_noctxt", "runtime.morestack", "runtime.gcWriteBarrier1", "runtime.gcWriteBarrier2",
 	}
@@ -36,13 +36,13 @@ func TestBareGoCallsNothingOfTheRuntime(t *testing.T) {
 		} else if match := call.FindStringSubmatch(line); match != nil {
 			calls[inside] = append(calls[inside], strings.TrimSuffix(match[1], ".abi0"))
 		} else if indirect.MatchString(line) {
-			calls[inside] = append(calls[inside], "a function that is not known")
+			calls[inside] = append(calls[inside], "an unknown function")
 		}
 	}
 	next := []string{of + "enter", of + "become", of + "watch", of + "fatal", of + "mapThriftily"}
 	for i := 0; i < len(next); i++ {
 		if _, found := calls[next[i]]; !found {
-			t.Errorf("%s is not there, or calls nothing", next[i])
+			t.Errorf("%s does not exist, or calls nothing", next[i])
 		}
 		for _, name := range calls[next[i]] {
 			switch {
@@ -58,6 +58,6 @@ func TestBareGoCallsNothingOfTheRuntime(t *testing.T) {
 		}
 	}
 	if len(next) < 8 {
-		t.Errorf("only %q were looked at", next)
+		t.Errorf("the test found only %q", next)
 	}
 }

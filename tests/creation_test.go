@@ -8,26 +8,15 @@ import (
 	"testing"
 )
 
-// Creating a pool where the file system lacks something.
+// Creating a pool on a file system that lacks something.
 
-// withoutTmpfile makes a run one for which there is no O_TMPFILE.
+// withoutTmpfile lets a command find a file system without O_TMPFILE.
 func withoutTmpfile(t testing.TB, cmd *exec.Cmd) *exec.Cmd {
 	t.Helper()
 	return under(t, "no-tmpfile", cmd)
 }
 
-// under lets one of the programs of these tests start a command.
-func under(t testing.TB, program string, cmd *exec.Cmd) *exec.Cmd {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Path, cmd.Args = path, append([]string{path}, cmd.Args...)
-	return cmd
-}
-
-// temporaries are the files of this user's creators that live, or are stale.
+// temporaries returns the temporary files of this user's creators, living or dead.
 func temporaries(t testing.TB) (list []string) {
 	t.Helper()
 	paths, err := filepath.Glob("/dev/shm/.poolrun-new.*")
@@ -44,28 +33,24 @@ func temporaries(t testing.TB) (list []string) {
 
 func TestAPoolCanBeMadeWithoutTmpfile(t *testing.T) {
 	name := freeName(t)
-	wantSaid(t, withoutTmpfile(t, poolrun(t, "init", name, "--size", "2", "--mode", "0640")), 0, "")
-	wantSaid(t, withoutTmpfile(t, poolrun(t, "init", name, "--size", "2")), 2, "exists already")
-	for _, path := range []string{semaphoreOf(name), ledgerOf(name)} {
-		info, err := os.Stat(path)
-		if err != nil {
-			t.Fatal(err)
+	wantResult(t, withoutTmpfile(t, poolrun(t, "init", name, "--size", "2", "--mode", "0640")), 0, "")
+	wantResult(t, withoutTmpfile(t, poolrun(t, "init", name, "--size", "2")), 2, "exists")
+	eachFileOf(t, name, func(path string, st syscall.Stat_t) {
+		if st.Mode&0o777 != 0o640 || st.Nlink != 1 || st.Blocks == 0 {
+			t.Errorf("%s: mode %o, %d links, %d blocks", path, st.Mode, st.Nlink, st.Blocks)
 		}
-		if st := info.Sys().(*syscall.Stat_t); info.Mode().Perm() != 0o640 || st.Nlink != 1 || st.Blocks == 0 {
-			t.Errorf("%s: mode %v, %d links, %d blocks", path, info.Mode(), st.Nlink, st.Blocks)
-		}
-	}
+	})
 	wantUsable(t, name)
 	mustRun(t, "destroy", name)
-	wantSaid(t, withoutTmpfile(t, poolrun(t, "--pool", name, "--size", "2", "true")), 0, "")
+	wantResult(t, withoutTmpfile(t, poolrun(t, "--pool", name, "--size", "2", "true")), 0, "")
 	wantUsable(t, name)
 	if left := temporaries(t); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
 	}
 }
 
-// What a creator leaves that is killed, the next one removes, and nothing that is not
-// stale, or not its own.
+// The next creator removes the files that a killed creator left behind, and no file of
+// another user or kind.
 func TestTheNextCreatorRemovesStaleTemporaries(t *testing.T) {
 	others := map[string]func(path string) error{
 		"/dev/shm/.poolrun-new.directory": func(path string) error { return os.Mkdir(path, 0o700) },
@@ -81,7 +66,9 @@ func TestTheNextCreatorRemovesStaleTemporaries(t *testing.T) {
 	if os.Geteuid() == 0 {
 		path := "/dev/shm/.poolrun-new.stranger"
 		others[path] = nil
-		writeFile(t, path, nil)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
 		t.Cleanup(func() { os.Remove(path) })
 		if err := os.Chown(path, nobody, nobody); err != nil {
 			t.Fatal(err)
@@ -101,7 +88,7 @@ func TestTheNextCreatorRemovesStaleTemporaries(t *testing.T) {
 		return wasKilled(cmd)
 	})
 	if died == 0 {
-		t.Error("no creator has left anything")
+		t.Error("no creator left a file")
 	}
 	for path := range others {
 		if _, err := os.Lstat(path); err != nil {
@@ -120,7 +107,7 @@ func TestAPoolInARamfs(t *testing.T) {
 		done
 		ls -A /dev/shm`).CombinedOutput()
 	if err != nil {
-		t.Skipf("no ramfs to be had: %v %s", err, out)
+		t.Skipf("cannot mount a ramfs: %v %s", err, out)
 	}
 	if string(out) != "runs\nruns\n" {
 		t.Errorf("%s", out)

@@ -11,56 +11,38 @@ import (
 	"testing"
 )
 
-func TestPoolServerAndClient(t *testing.T) {
+func TestTheServerAndTheClientShareAPool(t *testing.T) {
 	name := freeName(t)
 	server := command(t, filepath.Join(binaries.dir, "pool_server"), "--size", "4", "--pool", name, "--every", "5ms")
 	next := startLines(t, server)
 	for _, want := range []string{": serving 4 slots", ": 0 in use, 4 available, 0 waiting"} {
-		if line := next(); line != name+want {
-			t.Errorf("the server says %q", line)
-		}
+		wantLine(t, next, name+want)
 	}
 	client := command(t, filepath.Join(binaries.dir, "pool_client"), "--hold", "1000", "--pool", name)
 	clientSays := startLines(t, client)
-	if line := clientSays(); line != name+": slot 0 acquired" {
-		t.Errorf("the client says %q", line)
-	}
-	if line := next(); line != name+": 1 in use, 3 available, 0 waiting" {
-		t.Errorf("the server says %q", line)
-	}
+	wantLine(t, clientSays, name+": slot 0 acquired")
+	wantLine(t, next, name+": 1 in use, 3 available, 0 waiting")
 	client.Process.Signal(syscall.SIGTERM)
-	if line := clientSays(); line != name+": slot 0 released" {
-		t.Errorf("the client says %q", line)
-	}
-	if err := client.Wait(); err != nil {
-		t.Error(err)
-	}
-	if line := next(); line != name+": 0 in use, 4 available, 0 waiting" {
-		t.Errorf("the server says %q", line)
-	}
+	wantLine(t, clientSays, name+": slot 0 released")
+	wantExit(t, 0, client)
+	wantLine(t, next, name+": 0 in use, 4 available, 0 waiting")
 	server.Process.Signal(syscall.SIGTERM)
-	if line := next(); line != name+": removed" {
-		t.Errorf("the server says %q", line)
-	}
-	if err := server.Wait(); err != nil {
-		t.Error(err)
-	}
-	for _, file := range []string{ledgerOf(name), semaphoreOf(name)} {
-		if _, err := os.Stat(file); err == nil {
-			t.Errorf("%s is left", file)
-		}
-	}
+	wantLine(t, next, name+": removed")
+	wantExit(t, 0, server)
+	wantNothingLeft(t, name)
 	out, err := command(t, filepath.Join(binaries.dir, "pool_client"), "--pool", name).CombinedOutput()
 	if err == nil || string(out) != "pool_client: no pool "+name+"\n" {
 		t.Errorf("a client without a server: %v %s", err, out)
 	}
 }
 
-func TestXargsExample(t *testing.T) {
+func TestTheXargsExampleCompressesEveryFile(t *testing.T) {
 	name := freeName(t)
 	dir := t.TempDir()
 	for i := range 10 {
-		writeFile(t, filepath.Join(dir, fmt.Sprint("file with spaces ", i)), []byte("text"))
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprint("file with spaces ", i)), []byte("text"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	cmd := command(t, "../examples/xargs.sh", dir)
 	cmd.Env = append(cmd.Env, "POOL="+name)
@@ -76,9 +58,9 @@ func TestXargsExample(t *testing.T) {
 	}
 }
 
-// The jobs of the crontab are run as cron(8) runs them: by sh -c, in an
-// environment of little but the crontab's own variables.
-func TestCronExample(t *testing.T) {
+// The test runs the jobs of the crontab as cron(8) does: by sh -c, in an environment of
+// little more than the crontab's own variables.
+func TestTheCronExampleRunsOneJobAtATime(t *testing.T) {
 	name := freeName(t)
 	dir := t.TempDir()
 	mine := map[string]string{
@@ -87,7 +69,11 @@ func TestCronExample(t *testing.T) {
 	}
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "SHELL=/bin/sh"}
 	var jobs []string
-	for line := range strings.Lines(readFile(t, "../examples/crontab")) {
+	crontab, err := os.ReadFile("../examples/crontab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(crontab)) {
 		line = strings.TrimSpace(line)
 		variable, value, isVariable := strings.Cut(line, "=")
 		switch {
@@ -115,12 +101,12 @@ func TestCronExample(t *testing.T) {
 	}
 	run(jobs[0])
 	if err := exec.Command("tar", "-tzf", mine["BACKUP"]).Run(); err != nil {
-		t.Error("no backup")
+		t.Error("no backup:", err)
 	}
 	release := holdSlot(t, name)
 	run(jobs[1])
 	if _, err := os.Stat(mine["STAMP"]); err == nil {
-		t.Error("two jobs at once")
+		t.Error("two jobs ran at once")
 	}
 	release()
 	run(jobs[1])
@@ -130,32 +116,35 @@ func TestCronExample(t *testing.T) {
 	wantEmpty(t, name)
 }
 
-func TestMakeExample(t *testing.T) {
+func TestTheMakeExampleKeepsTheLimit(t *testing.T) {
 	name := freeName(t)
 	dir := t.TempDir()
 	overlaps := overlapDir(filepath.Join(dir, "overlaps"))
 	cmd := command(t, "make", "-C", "../examples/make", "-j", "16", "--no-print-directory",
 		"POOL="+name, "OUT="+dir+"/", "WORK=overlap "+overlaps+" 2")
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	if err := cmd.Run(); err != nil || said.Len() > 0 {
-		t.Errorf("%v %s", err, said.String())
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Run(); err != nil || stderr.Len() > 0 {
+		t.Errorf("%v %s", err, stderr.String())
 	}
 	if ran, most := mostSeen(overlaps); ran != 12 || most != 2 {
 		t.Errorf("%d recipes ran, at most %d at once", ran, most)
 	}
-	if lines := strings.Count(readFile(t, dir+"/whole"), "\n"); lines != 12 {
-		t.Errorf("%d lines", lines)
+	whole, err := os.ReadFile(dir + "/whole")
+	if lines := bytes.Count(whole, []byte("\n")); err != nil || lines != 12 {
+		t.Errorf("%d lines instead of 12, %v", lines, err)
 	}
 	wantEmpty(t, name)
 }
 
-// A make below poolrun finds the jobserver of the make above.
-func TestMakesJobserverPasses(t *testing.T) {
+// A make that poolrun starts finds the jobserver of the make that started poolrun.
+func TestTheJobserverOfMakePasses(t *testing.T) {
 	name := newPool(t, 1)
 	dir := t.TempDir()
-	writeFile(t, filepath.Join(dir, "Makefile"), []byte(
-		"all:\n\t+@poolrun --pool "+name+" -- $(MAKE) --no-print-directory below\nbelow: a b\na b:\n\t@echo $@\n"))
+	makefile := "all:\n\t+@poolrun --pool " + name + " -- $(MAKE) --no-print-directory below\nbelow: a b\na b:\n\t@echo $@\n"
+	if err := os.WriteFile(filepath.Join(dir, "Makefile"), []byte(makefile), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	cmd := command(t, "make", "-C", dir, "-j", "2", "--no-print-directory")
 	out, err := cmd.CombinedOutput()
 	if err != nil || strings.Contains(string(out), "jobserver") || strings.Count(string(out), "\n") != 2 {

@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -14,7 +15,7 @@ import (
 
 const module = "github.com/poolrun/poolrun/"
 
-// Arrows go downwards only: which packages of the module each one may import.
+// arrows says which packages of the module each package may import: only lower ones.
 var arrows = map[string][]string{
 	"":                     {"internal/parser"},
 	"internal/parser":      {"internal/cli"},
@@ -22,7 +23,7 @@ var arrows = map[string][]string{
 	"pool":                 {"gate", "internal/ledger", "internal/sem", "internal/shm", "internal/futex", "internal/names", "internal/crash"},
 	"gate":                 {"internal/sem", "internal/shm", "internal/futex"},
 	"supervisor":           {},
-	"internal/ledger":      {"internal/sem", "internal/futex", "internal/crash"},
+	"internal/ledger":      {"internal/sem", "internal/shm", "internal/futex", "internal/crash"}, // shm only in its tests
 	"internal/sem":         {"internal/shm", "internal/futex"},
 	"internal/shm":         {"internal/names"},
 	"internal/names":       {},
@@ -62,7 +63,7 @@ func TestArrowsGoDownwards(t *testing.T) {
 		dir := strings.TrimSuffix(strings.TrimSuffix(path, filepath.Base(path)), "/")
 		allowed, known := arrows[dir]
 		if !known {
-			t.Errorf("%s: a package that no rule knows", path)
+			t.Errorf("%s: arrows has no rule for this package", path)
 		}
 		for _, name := range imports {
 			inside, ours := strings.CutPrefix(name, module)
@@ -82,10 +83,14 @@ func TestUnsafeIsOnlyInLinuxFiles(t *testing.T) {
 	})
 }
 
-// The exit codes stand once in the code; README and the man page say the same.
+// The README and the man page list the exit codes of the code.
 func TestExitCodesAreDocumented(t *testing.T) {
 	codes := []string{"128+"}
-	for _, match := range regexp.MustCompile(`(?m)^\texit\w+ += (\d+)`).FindAllStringSubmatch(readFile(t, "../internal/cli/exit.go"), -1) {
+	code, err := os.ReadFile("../internal/cli/exit.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, match := range regexp.MustCompile(`(?m)^\texit\w+ += (\d+)`).FindAllStringSubmatch(string(code), -1) {
 		codes = append(codes, match[1])
 	}
 	if len(codes) != 5 {
@@ -94,24 +99,31 @@ func TestExitCodesAreDocumented(t *testing.T) {
 	for _, page := range []struct{ path, row string }{
 		{"../README.md", "| %s"}, {"../docs/poolrun.1", ".It %s"},
 	} {
-		text := readFile(t, page.path)
+		text, err := os.ReadFile(page.path)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, code := range codes {
-			if row := strings.ReplaceAll(page.row, "%s", code); !strings.Contains(text, row) {
+			if row := strings.ReplaceAll(page.row, "%s", code); !strings.Contains(string(text), row) {
 				t.Errorf("%s has no row %q", page.path, row)
 			}
 		}
 	}
 }
 
-// What the entry point asks of the Go runtime, it gets: with more processors there would be
-// more threads than the supervising one, the monitor, and one or two that stand by.
+// The Go runtime obeys the settings of the entry point. With more processors it would have
+// more threads than these: the supervisor, the monitor, and one or two in reserve.
 func TestPoolrunUsesOneProcessorAndALazyMonitor(t *testing.T) {
 	name := newPool(t, 1)
 	cmd, _ := startHolder(t, name)
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", cmd.Process.Pid))
 	lazy := 0
 	for _, task := range tasks {
-		if strings.TrimSpace(readFile(t, "/proc/"+filepath.Base(task)+"/timerslack_ns")) == "4000000" {
+		slack, err := os.ReadFile("/proc/" + filepath.Base(task) + "/timerslack_ns")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.TrimSpace(string(slack)) == "4000000" {
 			lazy++
 		}
 	}
@@ -120,7 +132,7 @@ func TestPoolrunUsesOneProcessorAndALazyMonitor(t *testing.T) {
 	}
 }
 
-// Seen in a program without the entry point, which obeys GODEBUG.
+// The test looks at a build without the entry point, since that build obeys GODEBUG.
 func TestAnOrdinaryRunStartsWithoutKong(t *testing.T) {
 	name := newPool(t, 1)
 	const kong = "init github.com/alecthomas/kong "
@@ -138,7 +150,7 @@ func TestAnOrdinaryRunStartsWithoutKong(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := strings.Contains(string(out), kong); got != run.want {
-			t.Errorf("%q: kong is initialized: %v", run.args, got)
+			t.Errorf("%q: kong is initialized: %v instead of %v", run.args, got, run.want)
 		}
 	}
 }

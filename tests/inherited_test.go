@@ -2,9 +2,11 @@ package tests
 
 import (
 	"fmt"
+	"io"
 	"os"
-	"os/exec"
+	"regexp"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -12,11 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What execve(2) hands on, which a child of poolrun's must find as a process that exec'd
-// would: the list of execve(2), with fork(2) and prctl(2) for what a child lacks.
+// inherited changes what execve(2) preserves. The command of poolrun must find it as if the
+// caller had exec'd the command. The list is that of execve(2); fork(2) and prctl(2) name what
+// a child lacks.
 //
-// Left out is what a process cannot give to another: its pid, CPU times, timers, record
-// locks, semaphore adjustments, and its children.
+// The list leaves out what belongs to one process: its pid, CPU times, timers, record locks,
+// semaphore adjustments, and children.
 var inherited = map[string]func(){
 	"nothing": func() {},
 	"blocked": func() {
@@ -59,16 +62,25 @@ var inherited = map[string]func(){
 		check(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 20, Max: 30}))
 		check(unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 0, Max: 1 << 20}))
 	},
-	"descriptors": func() {
-		check(unix.Dup3(2, 7, 0))
-		check(unix.Close(0))
+	"signals ignored by a shell": func() {
+		ignore(syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE, syscall.SIGALRM, syscall.SIGTSTP)
 	},
-	"session": func() { unix.Setsid() },
-	"group":   func() { check(unix.Setpgid(0, 0)) },
+	"descriptors": func() {
+		open("/dev/zero", 3, 6, 7)
+		open("/dev/null", 4)
+		open("/etc/passwd", 5, 8, 9)
+	},
+	"no stdin":        func() { check(unix.Close(0)) },
+	"no stderr":       func() { check(unix.Close(2)) },
+	"the null device": func() { open("/dev/null", 0, 2) },
+	"session":         func() { unix.Setsid() },
+	"group":           func() { check(unix.Setpgid(0, 0)) },
 	"environment": func() {
 		os.Setenv("GODEBUG", "inittrace=0")
 		os.Setenv("GOMEMLIMIT", "1GiB")
 		os.Setenv("ZONEINFO", "/nowhere")
+		os.Setenv("GOMAXPROCS", "7")
+		os.Setenv("GOGC", "50")
 	},
 }
 
@@ -89,6 +101,20 @@ func ignore(signals ...syscall.Signal) {
 	}
 }
 
+// open opens a file under each of these descriptors.
+func open(path string, descriptors ...int) {
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	check(err)
+	for _, n := range descriptors {
+		if n == fd {
+			_, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
+			check(err)
+			continue
+		}
+		check(unix.Dup3(fd, n, 0))
+	}
+}
+
 func schedule(policy uint32, flags uint64) {
 	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: policy, Flags: flags}
 	check(unix.SchedSetAttr(0, &attr, 0))
@@ -100,21 +126,19 @@ func call(number, a, b, c uintptr) {
 	}
 }
 
-// changed WHAT COMMAND...: changes one thing that execve(2) hands on, and then exec's.
+// changed WHAT COMMAND...: changes one thing that execve(2) preserves, and becomes the command.
 func changed() {
-	runtime.LockOSThread() // some are a thread's
+	runtime.LockOSThread() // some belong to a thread
 	if what := os.Args[1]; what == "pending" {
 		block(syscall.SIGTERM)
 		check(unix.Tgkill(os.Getpid(), unix.Gettid(), syscall.SIGTERM))
 	} else {
 		inherited[what]()
 	}
-	path, err := exec.LookPath(os.Args[2])
-	check(err)
-	check(syscall.Exec(path, os.Args[2:], os.Environ()))
+	become(os.Args[2:])
 }
 
-// attributes prints what only prctl(2) and the like tell of a process.
+// attributes prints what only prctl(2) and the like show of a process.
 func attributes() {
 	var death int
 	check(unix.Prctl(unix.PR_GET_PDEATHSIG, uintptr(unsafe.Pointer(&death)), 0, 0, 0))
@@ -132,10 +156,20 @@ func attributes() {
 	session, _ := unix.Getsid(0)
 	fmt.Printf("I/O priority %#x, personality %#x, leads its session %v, its group %v\n", priority, persona,
 		session == os.Getppid() || session == os.Getpid(), unix.Getpgrp() == os.Getppid() || unix.Getpgrp() == os.Getpid())
-	// The default that a slack of 0 stands for is inherited too.
+	// A slack of 0 means the default, which is inherited too.
 	check(unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0))
 	value, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
 	fmt.Println("default slack", value, err)
+}
+
+var (
+	queuedSignals = regexp.MustCompile(`(?m)^SigQ:\t\d+`) // of all processes of the user
+	pipe          = regexp.MustCompile(`pipe:\[\d+\]`)
+)
+
+// comparable drops what differs from one process to the next.
+func comparable(out []byte) string {
+	return string(pipe.ReplaceAll(queuedSignals.ReplaceAll(out, nil), []byte("a pipe")))
 }
 
 func TestWhatExecveHandsOnReachesTheCommand(t *testing.T) {
@@ -145,31 +179,74 @@ func TestWhatExecveHandsOnReachesTheCommand(t *testing.T) {
 		{"sh", "-c", "cd /proc/$$; cat oom_score_adj coredump_filter timerslack_ns limits cgroup attr/current 2>&1; nice"},
 		{"sh", "-c", "pwd; ls /proc/$$/fd; env | grep -v -e ^POOLRUN_ -e ^_= | sort"},
 		{"attributes"},
+		{"descriptors"},
 	}
 	for what := range inherited {
 		for _, look := range looks {
 			bare, err1 := command(t, "changed", append([]string{what}, look...)...).CombinedOutput()
-			args := append([]string{what, binaries.poolrun, "--close", "--pool", name, "--"}, look...)
+			args := []string{what, binaries.poolrun, "--pool", name}
+			if look[0] != "descriptors" { // that does not look at the guard's
+				args = append(args, "--close")
+			}
+			args = append(append(args, "--"), look...)
 			with, err2 := command(t, "changed", args...).CombinedOutput()
-			if err1 != nil && err2 != nil && look[0] == "attributes" {
-				continue // with the race detector, it does not run within these limits at all
+			if err1 != nil && err2 != nil && len(look) == 1 {
+				continue // built with the race detector, the test's own programs do not run within these limits
 			}
 			if err1 != nil || err2 != nil {
 				t.Errorf("%s, %q: %v %v\n%s%s", what, look, err1, err2, bare, with)
-			} else if string(bare) != string(with) {
-				t.Errorf("%s, %q:\n%s", what, look, difference(string(with), string(bare)))
+			} else if bare, with := comparable(bare), comparable(with); bare != with {
+				t.Errorf("%s, %q:\n%s", what, look, difference(with, bare))
 			}
 		}
 	}
 	wantEmpty(t, name)
 }
 
-// With SIGCHLD ignored, wait(2) gives no status; poolrun has one all the same.
+// With SIGCHLD ignored, wait(2) reports no status. poolrun exits with the command's all the
+// same.
 func TestAnIgnoredSIGCHLDLosesNoStatus(t *testing.T) {
 	name := newPool(t, 1)
 	for _, what := range []string{"ignored", "blocked"} {
-		if code := exitCode(t, command(t, "changed", what, binaries.poolrun, "--pool", name, "sh", "-c", "exit 7")); code != 7 {
-			t.Errorf("SIGCHLD %s: exit code %d", what, code)
+		wantResult(t, command(t, "changed", what, binaries.poolrun, "--pool", name, "sh", "-c", "exit 7"), 7, "")
+	}
+}
+
+// The command finds the environment byte for byte. Go's own list of variables would lack the
+// second of two variables of one name, and hold what the entry point has added.
+func TestTheEnvironmentPassesByteForByte(t *testing.T) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	env := []string{"A=1", "A=2", "=", "no equals sign", "GOMAXPROCS=3", "", "B="}
+	process, err := os.StartProcess(binaries.poolrun,
+		[]string{"poolrun", "--pool", newPool(t, 1), "cat", "/proc/self/environ"},
+		&os.ProcAttr{Env: env, Files: []*os.File{nil, write, os.Stderr}})
+	write.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, _ := io.ReadAll(read)
+	process.Wait()
+	got, _, _ := strings.Cut(string(out), "POOLRUN_")
+	if want := strings.Join(env, "\x00") + "\x00"; got != want {
+		t.Errorf("%q instead of %q", got, want)
+	}
+}
+
+// difference returns the lines that are in only one of two texts.
+func difference(with, without string) (lines string) {
+	for line := range strings.Lines(with) {
+		if !strings.Contains(without, line) {
+			lines += "with poolrun:    " + line
 		}
 	}
+	for line := range strings.Lines(without) {
+		if !strings.Contains(with, line) {
+			lines += "without poolrun: " + line
+		}
+	}
+	return lines
 }

@@ -13,7 +13,7 @@ func TestXargsNeverRunsMoreThanThePoolAllows(t *testing.T) {
 	name := newPool(t, 4)
 	dir := overlapDir(t.TempDir())
 	cmd := command(t, "xargs", "-P", "32", "-n", "1", binaries.poolrun, "--pool", name, "--", "overlap", dir, "4")
-	// xargs adds one argument to each command; overlap does not mind.
+	// xargs adds an argument to each command. overlap ignores it.
 	cmd.Stdin = strings.NewReader(strings.Repeat("x\n", 200))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -24,7 +24,7 @@ func TestXargsNeverRunsMoreThanThePoolAllows(t *testing.T) {
 	wantEmpty(t, name)
 }
 
-func TestTenThousandOperationsFromSixteenProcesses(t *testing.T) {
+func TestTenThousandOperationsOfSixteenProcessesAddUp(t *testing.T) {
 	const processes, each = 16, 625
 	name := newPool(t, 4)
 	var all []*exec.Cmd
@@ -45,7 +45,7 @@ func TestTenThousandOperationsFromSixteenProcesses(t *testing.T) {
 	}
 }
 
-func TestManyCreateThePoolOnTheFly(t *testing.T) {
+func TestManyRunsWithASizeCreateOnePool(t *testing.T) {
 	name := freeName(t)
 	dir := overlapDir(t.TempDir())
 	var group sync.WaitGroup
@@ -63,7 +63,7 @@ func TestManyCreateThePoolOnTheFly(t *testing.T) {
 	}
 	wantEmpty(t, name)
 	if s := statusOf(t, name); s.Counters.Acquired != 50 {
-		t.Errorf("they did not share one pool: %+v", s)
+		t.Errorf("not all shared one pool: %+v", s)
 	}
 }
 
@@ -74,21 +74,21 @@ func TestOnlyOneOfManyCreatesThePool(t *testing.T) {
 		cmd := poolrun(t, "init", name, "--size", "2")
 		go func() {
 			cmd.Run()
-			codes <- shellCode(cmd)
+			codes <- shellCode(cmd.ProcessState)
 		}()
 	}
-	made := 0
+	created := 0
 	for range cap(codes) {
 		switch code := <-codes; code {
 		case 0:
-			made++
+			created++
 		case 2:
 		default:
 			t.Errorf("exit code %d", code)
 		}
 	}
-	if made != 1 {
-		t.Errorf("%d processes made the pool", made)
+	if created != 1 {
+		t.Errorf("%d processes created the pool", created)
 	}
 	wantEmpty(t, name)
 }

@@ -8,33 +8,39 @@ import (
 	"testing"
 )
 
-// The command is found as execvp(3) finds it, which env(1) shows: the same file, or the
-// same exit code. PATH is given as a directory's parts, separated by spaces.
+// poolrun finds the command as execvp(3) does: the same file, or the same exit code. The test
+// compares it with env(1).
 func TestTheCommandIsFoundAsByExecvp(t *testing.T) {
 	name := newPool(t, 1)
 	dir := t.TempDir()
 	t.Chdir(dir)
-	script := func(path, text string, mode os.FileMode) {
-		check(os.MkdirAll(filepath.Dir(path), 0o755))
-		check(os.WriteFile(path, []byte(text), mode))
-		check(os.Chmod(path, mode))
-	}
+	script := func(path, text string, mode os.FileMode) { writeProgram(t, path, text, mode) }
 	script("real/bin/found", "#!/bin/sh\necho real\n", 0o755)
-	check(os.MkdirAll("real/sub", 0o755))
-	check(os.MkdirAll("other", 0o755))
-	check(os.Symlink(filepath.Join(dir, "real/sub"), "other/link"))
+	if err := os.MkdirAll("real/sub", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll("other", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(dir, "real/sub"), "other/link"); err != nil {
+		t.Fatal(err)
+	}
 	script("here", "#!/bin/sh\necho here\n", 0o755)
 	script("file/x", "", 0o644)
 	script("no/found", "#!/bin/sh\necho no\n", 0o644)
-	check(os.MkdirAll("asdir/found", 0o755))
-	check(os.Symlink("loop", "loop"))
+	if err := os.MkdirAll("asdir/found", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("loop", "loop"); err != nil {
+		t.Fatal(err)
+	}
 	script("noscript", "echo without $0\n", 0o755)
 	script("crlf", "#!/bin/sh\r\necho\r\n", 0o755)
 	script("missing", "#!/no/such/interpreter -x\n", 0o755)
 	script("chain", "#!"+dir+"/missing\n", 0o755)
 	script("binary", "\x7fELF\x00", 0o755)
 
-	for _, test := range []struct{ path, command, said string }{
+	for _, test := range []struct{ path, command, stderr string }{
 		{"$D/other/link/../bin", "found", ""},
 		{"", "here", ""},
 		{"/nowhere:", "here", ""},
@@ -68,72 +74,83 @@ func TestTheCommandIsFoundAsByExecvp(t *testing.T) {
 		want, _ := bare.Output()
 		cmd := poolrun(t, append([]string{"--pool", name, "--"}, args...)...)
 		cmd.Env = env
-		var said strings.Builder
-		cmd.Stderr = &said
+		var stderr strings.Builder
+		cmd.Stderr = &stderr
 		got, _ := cmd.Output()
-		wantCode := shellCode(bare)
-		if strings.Contains(test.said, "interpreter") {
-			wantCode = 126 // execve says ENOENT
+		wantCode := shellCode(bare.ProcessState)
+		if strings.Contains(test.stderr, "interpreter") {
+			wantCode = 126 // the kernel returns ENOENT for a missing interpreter
 		}
-		if string(got) != string(want) || shellCode(cmd) != wantCode {
-			t.Errorf("PATH=%s %s: %q, exit code %d instead of %q, %d", test.path, test.command, got, shellCode(cmd), want, wantCode)
+		if string(got) != string(want) || shellCode(cmd.ProcessState) != wantCode {
+			t.Errorf("PATH=%s %s: %q, exit code %d instead of %q, %d", test.path, test.command, got, shellCode(cmd.ProcessState), want, wantCode)
 		}
-		if !strings.Contains(said.String(), test.said) || test.said == "" && said.Len() > 0 {
-			t.Errorf("PATH=%s %s: said %q", test.path, test.command, said.String())
+		if !strings.Contains(stderr.String(), test.stderr) || test.stderr == "" && stderr.Len() > 0 {
+			t.Errorf("PATH=%s %s: %q on stderr", test.path, test.command, stderr.String())
 		}
 	}
 }
 
-// A command that cannot run is told before the slot is waited for.
-func TestAMissingInterpreterIsToldBeforeTheWait(t *testing.T) {
+// poolrun reports a command that cannot run before it waits for a slot.
+func TestAMissingInterpreterIsReportedBeforeTheWait(t *testing.T) {
 	name := newPool(t, 1)
 	release := holdSlot(t, name)
 	program := filepath.Join(t.TempDir(), "job")
-	check(os.WriteFile(program, []byte("#! /no/such/shell\n"), 0o755))
-	wantSaid(t, poolrun(t, "--pool", name, "--", program), 126, `interpreter "/no/such/shell" not found`)
-	true64 := readFile(t, "/bin/true")
-	patched := strings.Replace(true64, "/ld-", "/xx-", 1)
-	if patched != true64 {
-		check(os.WriteFile(program, []byte(patched), 0o755))
-		wantSaid(t, poolrun(t, "--pool", name, "--", program), 126, "/xx-linux")
+	writeProgram(t, program, "#! /no/such/shell\n", 0o755)
+	wantResult(t, poolrun(t, "--pool", name, "--", program), 126, `interpreter "/no/such/shell" not found`)
+	text, err := os.ReadFile("/bin/true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if patched := strings.Replace(string(text), "/ld-", "/xx-", 1); patched != string(text) {
+		writeProgram(t, program, patched, 0o755)
+		wantResult(t, poolrun(t, "--pool", name, "--", program), 126, "/xx-linux")
 	}
 	release()
 	wantEmpty(t, name)
 }
 
-// What the kernel would answer decides, not what stands in the file.
+// The kernel decides whether a program can run, not the interpreter named in its file.
 func TestInterpretersAreTheKernelsMatter(t *testing.T) {
 	name := newPool(t, 1)
 	dir := t.TempDir()
 	write := func(path, text string) string {
 		path = filepath.Join(dir, path)
-		check(os.MkdirAll(filepath.Dir(path), 0o755))
-		check(os.WriteFile(path, []byte(text), 0o755))
+		writeProgram(t, path, text, 0o755)
 		return path
 	}
 	write("a/tool", "#!/no/such/interpreter\n")
 	write("b/tool", "#!/bin/sh\necho b ran\n")
 	cmd := poolrun(t, "--pool", name, "tool")
 	cmd.Env = append(cmd.Env, "PATH="+dir+"/a:"+dir+"/b:"+os.Getenv("PATH"))
-	wantSaid(t, cmd, 0, "b ran")
+	wantResult(t, cmd, 0, "b ran")
 
 	long := write("long", "#!/"+strings.Repeat("a", 300)+"\necho it ran\n")
-	wantSaid(t, poolrun(t, "--pool", name, long), 0, "it ran")
+	wantResult(t, poolrun(t, "--pool", name, long), 0, "it ran")
 
 	// A program of another machine (here: s390), which may have an emulator.
 	program, err := os.ReadFile("/bin/sh")
-	check(err)
+	if err != nil {
+		t.Fatal(err)
+	}
 	program[18], program[19] = 22, 0
 	program = bytes.ReplaceAll(program, []byte("/ld-linux"), []byte("/no-linux"))
 	foreign := write("foreign", string(program))
-	if out, _ := poolrun(t, "--pool", name, foreign).CombinedOutput(); contains(string(out), "interpreter") {
+	if out, _ := poolrun(t, "--pool", name, foreign).CombinedOutput(); bytes.Contains(out, []byte("interpreter")) {
 		t.Errorf("%s", out)
 	}
 	wantEmpty(t, name)
 }
 
-func TestAnAssignmentAsACommandPointsToEnv(t *testing.T) {
-	name := newPool(t, 1)
-	wantSaid(t, poolrun(t, "--pool", name, "LC_ALL=C", "true"), 127, "env(1)")
-	wantSaid(t, poolrun(t, "--pool", name, "--", "a/b=c", "true"), 127, "a/b=c: command not found")
+// writeProgram writes an executable file, with the directories above it.
+func writeProgram(t testing.TB, path, text string, mode os.FileMode) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil { // whatever the umask
+		t.Fatal(err)
+	}
 }

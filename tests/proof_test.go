@@ -6,38 +6,40 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/poolrun/poolrun/gate"
 	"golang.org/x/sys/unix"
+
+	"github.com/poolrun/poolrun/gate"
 )
 
-// Absence of evidence is not evidence of death: the slot of a command whose poolrun was
-// killed is not handed out by one that cannot see that command, or sees only part of it.
+// Absence of evidence is not evidence of death. If poolrun was killed and its command lives on,
+// no other poolrun hands the slot out because it cannot see the command.
 
 // unguarded starts a command that has no guard, kills its poolrun, and returns the
 // command's pid. The command must be killed.
 func unguarded(t *testing.T, name string, args ...string) (pid int) {
 	t.Helper()
 	cmd := mustStart(t, poolrun(t, append([]string{"--pool", name}, args...)...))
-	s := waitCommand(t, name)
-	// Only when it waits for the command has it noted when that was running.
-	eventually(t, "poolrun asleep", func() bool { return isInState(cmd.Process.Pid, 'S') })
+	s := waitForCommand(t, name)
+	// It has noted the command's start time when it sleeps.
+	waitForState(t, 'S', cmd.Process.Pid)
 	pid = s.Holders[0].CommandPID
 	t.Cleanup(func() { syscall.Kill(pid, syscall.SIGKILL) })
-	end(t, []*exec.Cmd{cmd})
+	end(cmd)
 	return pid
 }
 
-// wantHeld checks that a newcomer does not get the only slot, and that it is free soon
+// wantHeld checks that a newcomer does not get the only slot, and that the slot is free
 // after the command has ended.
 func wantHeld(t *testing.T, name string, pid int, newcomer *exec.Cmd) {
 	t.Helper()
 	out, _ := newcomer.CombinedOutput()
-	if code := shellCode(newcomer); code != 75 {
+	if code := shellCode(newcomer.ProcessState); code != 75 {
 		t.Errorf("a newcomer: exit code %d, %s", code, out)
 	}
 	kill(t, pid)
@@ -45,10 +47,10 @@ func wantHeld(t *testing.T, name string, pid int, newcomer *exec.Cmd) {
 }
 
 func TestAZombieLeaderIsNoProofOfDeath(t *testing.T) {
-	for _, flag := range []string{"--close", "-q"} { // it closes the guard by itself, too
+	for _, flag := range []string{"--close", "-q"} { // leaderless closes the guard in any case
 		name := newPool(t, 1)
 		pid := unguarded(t, name, flag, "leaderless")
-		eventually(t, "its main thread has ended", func() bool {
+		eventually(t, "the end of its main thread", func() bool {
 			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 			return err == nil && stateOf(string(stat)) == 'Z'
 		})
@@ -59,9 +61,7 @@ func TestAZombieLeaderIsNoProofOfDeath(t *testing.T) {
 // unshare prepares a run in other namespaces, by unshare(1).
 func unshare(t testing.TB, flags string, args ...string) *exec.Cmd {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can make namespaces")
-	}
+	needRoot(t)
 	list := append(strings.Fields(flags), "--", binaries.poolrun)
 	if err := exec.Command("unshare", append(strings.Fields(flags), "--", "true")...).Run(); err != nil {
 		t.Skipf("unshare %s: %v", flags, err)
@@ -69,8 +69,8 @@ func unshare(t testing.TB, flags string, args ...string) *exec.Cmd {
 	return command(t, "unshare", append(list, args...)...)
 }
 
-// In another time namespace processes seem to have started at another time; in another
-// pid namespace, and where /proc is that of another, they seem not to be there.
+// In another time namespace a process seems to have started at another time. In another pid
+// namespace, or with the /proc of another one, it seems not to exist.
 func TestNoNamespaceIsAProofOfDeath(t *testing.T) {
 	for _, flags := range []string{
 		"--time --boottime 100000 --fork", "--time --boottime -100 --fork", "--pid --fork --mount-proc", "--pid --fork",
@@ -84,7 +84,7 @@ func TestNoNamespaceIsAProofOfDeath(t *testing.T) {
 	}
 }
 
-// A command that closes its guard is soon known to be one without.
+// poolrun soon notices that a command has closed its guard.
 func TestAGuardThatTheCommandClosedIsNoProofOfDeath(t *testing.T) {
 	if _, err := exec.LookPath("bash"); err != nil {
 		t.Skip(err)
@@ -94,12 +94,10 @@ func TestAGuardThatTheCommandClosedIsNoProofOfDeath(t *testing.T) {
 		newcomer := unshare(t, "--pid --fork --mount-proc", "--pool", name, "-n", "true")
 		cmd := poolrun(t, "--pool", name, "bash", "-c", "exec 50<&-; echo closed; exec sleep 1000")
 		next := startLines(t, cmd)
-		if line := next(); line != "closed" {
-			t.Fatal(line)
-		}
-		s := waitCommand(t, name)
-		time.Sleep(time.Duration(tries) * 50 * time.Millisecond) // not to be seen from outside
-		end(t, []*exec.Cmd{cmd})
+		wantLine(t, next, "closed")
+		s := waitForCommand(t, name)
+		time.Sleep(time.Duration(tries) * 50 * time.Millisecond) // a test cannot see whether poolrun has noticed
+		end(cmd)
 		held := exitCode(t, newcomer) == 75
 		kill(t, s.Holders[0].CommandPID)
 		wantEmpty(t, name)
@@ -107,16 +105,16 @@ func TestAGuardThatTheCommandClosedIsNoProofOfDeath(t *testing.T) {
 			return
 		}
 	}
-	t.Error("its slot was handed out each time")
+	t.Error("the slot was handed out each time")
 }
 
-// The other way round: the holder is in the other namespace.
+// The same with the holder in the other namespace.
 func TestAHolderInANamespaceKeepsItsSlot(t *testing.T) {
 	for _, flags := range []string{"--time --boottime 100000 --fork", "--time --boottime -100 --fork"} {
 		t.Run(flags, func(t *testing.T) {
 			name := newPool(t, 1)
 			cmd := mustStart(t, unshare(t, flags, "--pool", name, "--close", "sleep", "1000"))
-			s := waitCommand(t, name)
+			s := waitForCommand(t, name)
 			kill(t, s.Holders[0].PID)
 			cmd.Wait()
 			wantHeld(t, name, s.Holders[0].CommandPID, poolrun(t, "--pool", name, "-n", "true"))
@@ -124,8 +122,8 @@ func TestAHolderInANamespaceKeepsItsSlot(t *testing.T) {
 	}
 }
 
-// From the initial pid namespace all processes can be seen, whatever their status says
-// before it says their pids.
+// The initial pid namespace sees all processes, however long the status of a process is before
+// the line with its pids.
 func TestAHolderInAPidNamespaceKeepsItsSlot(t *testing.T) {
 	unshare(t, "--pid --fork")             // or skip
 	for _, groups := range []int{0, 700} { // a status of more than a page
@@ -142,15 +140,11 @@ func TestAHolderInAPidNamespaceKeepsItsSlot(t *testing.T) {
 				t.Fatal(err)
 			}
 			next := startLines(t, cmd)
-			waitCommand(t, name)
+			waitForCommand(t, name)
 			fmt.Fprintln(stdin)
-			if line := next(); line != "killed" {
-				t.Fatal(line)
-			}
+			wantLine(t, next, "killed")
 			for range 2 { // as a holder whose poolrun has just died, and as an orphan
-				if code := exitCode(t, poolrun(t, "--pool", name, "-n", "true")); code != 75 {
-					t.Errorf("a newcomer: exit code %d", code)
-				}
+				wantBusy(t, name)
 			}
 			stdin.Close() // the namespace ends, and the command with it
 			cmd.Wait()
@@ -159,27 +153,27 @@ func TestAHolderInAPidNamespaceKeepsItsSlot(t *testing.T) {
 	}
 }
 
-// A pid that is another process's by now proves that the command is gone.
+// If another process has the command's pid, the command is gone.
 func TestARecycledPidHoldsNothing(t *testing.T) {
 	name := newPool(t, 1)
 	pid := unguarded(t, name, "--close", "sleep", "1000")
 	kill(t, pid)
-	eventually(t, "it is gone", func() bool { return unix.Kill(pid, 0) == unix.ESRCH })
-	time.Sleep(30 * time.Millisecond) // start times are told in ticks of 10 ms
+	eventually(t, "no process of this pid", func() bool { return unix.Kill(pid, 0) == unix.ESRCH })
+	time.Sleep(30 * time.Millisecond) // a start time counts ticks of 10 ms
 	recycled := recycle(t, pid)
 	if recycled == nil {
 		t.Skip("cannot choose a pid here")
 	}
-	defer end(t, []*exec.Cmd{recycled})
+	defer end(recycled)
 	wantEmpty(t, name)
 }
 
-// recycle starts a process with this pid, nil if that cannot be (ns_last_pid,
-// proc_sys_kernel(5)).
+// recycle starts a process with this pid, by ns_last_pid of proc_sys_kernel(5). It returns nil
+// if that is impossible.
 func recycle(t *testing.T, pid int) *exec.Cmd {
 	t.Helper()
 	for range 200 {
-		if os.WriteFile("/proc/sys/kernel/ns_last_pid", []byte(itoa(pid-1)), 0) != nil {
+		if os.WriteFile("/proc/sys/kernel/ns_last_pid", []byte(strconv.Itoa(pid-1)), 0) != nil {
 			return nil
 		}
 		cmd := command(t, "sleep", "1000")
@@ -187,28 +181,25 @@ func recycle(t *testing.T, pid int) *exec.Cmd {
 		if cmd.Process.Pid == pid {
 			return cmd
 		}
-		end(t, []*exec.Cmd{cmd})
+		end(cmd)
 	}
 	return nil
 }
 
-// Ages are the same in all time namespaces, and by a clock that nobody sets.
+// An age is the same in all time namespaces, and does not depend on a clock that can be set.
 func TestAgesAreTheSameInAllTimeNamespaces(t *testing.T) {
 	name := newPool(t, 1)
 	cmd := mustStart(t, unshare(t, "--time --boottime 100000 --fork", "--pool", name, "sleep", "1000"))
-	s := waitCommand(t, name)
+	s := waitForCommand(t, name)
 	defer cmd.Wait()
 	defer kill(t, s.Holders[0].CommandPID)
-	out := mustRun(t, "status", name, "--format", "json")
-	_, text, _ := strings.Cut(out, `"held_seconds":`)
-	var held float64
-	scan(t, strings.NewReplacer(",", " ", "}", " ").Replace(text), &held)
+	held := statusOf(t, name).Holders[0].Held
 	if held < 0 || held > 60 {
 		t.Errorf("held for %v s", held)
 	}
 }
 
-// Repair leaves alone what a living program holds that it cannot see.
+// repair does not give away the slot of a living program that it cannot see.
 func TestRepairLeavesAloneWhatItCannotSee(t *testing.T) {
 	sem, err := buildC("sem")
 	if err != nil {
@@ -237,9 +228,9 @@ func TestRepairLeavesAloneWhatItCannotSee(t *testing.T) {
 				t.Fatal(err)
 			}
 			mustStart(t, holder)
-			waitStatus(t, name, "it has its slot", func(s status) bool { return s.Available == 1 })
+			waitStatus(t, name, "the slot of the C program", func(s status) bool { return s.Available == 1 })
 			out, _ := repair.CombinedOutput()
-			if code := shellCode(repair); code != 2 || !contains(string(out), "may hold them") {
+			if code := shellCode(repair.ProcessState); code != 2 || !strings.Contains(string(out), "left: ") {
 				t.Errorf("repair: exit code %d, %s", code, out)
 			}
 			if s := statusOf(t, name); s.Available != 1 {
@@ -252,13 +243,13 @@ func TestRepairLeavesAloneWhatItCannotSee(t *testing.T) {
 	}
 }
 
-// A semaphore at its maximum has no room for what the dead give back; nor does it keep
-// a living holder from giving its slot back.
+// A semaphore at its maximum cannot be posted. repair mends it, and a holder that ends before
+// the repair reports no error.
 func TestASpoiltSemaphoreIsMended(t *testing.T) {
 	for what, harm := range map[string]func(t *testing.T, cmd *exec.Cmd, command int){
 		"a dead holder": func(t *testing.T, cmd *exec.Cmd, command int) {
 			kill(t, command)
-			end(t, []*exec.Cmd{cmd})
+			end(cmd)
 		},
 		"a holder that ends": func(t *testing.T, cmd *exec.Cmd, command int) {
 			syscall.Kill(command, syscall.SIGTERM)
@@ -269,24 +260,17 @@ func TestASpoiltSemaphoreIsMended(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, %#x", what, value), func(t *testing.T) {
 				name := newPool(t, 2)
 				cmd := poolrun(t, "--pool", name, "sleep", "1000")
-				var said strings.Builder
-				cmd.Stderr = &said
+				var stderr strings.Builder
+				cmd.Stderr = &stderr
 				mustStart(t, cmd)
-				s := waitCommand(t, name)
-				f, err := os.OpenFile("/dev/shm/sem."+name[1:], os.O_WRONLY, 0)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if _, err := f.WriteAt(binary.LittleEndian.AppendUint32(nil, value), 0); err != nil {
-					t.Fatal(err)
-				}
-				f.Close()
+				s := waitForCommand(t, name)
+				patch(t, semaphoreOf(name), 0, binary.LittleEndian.AppendUint32(nil, value)...)
 				harm(t, cmd, s.Holders[0].CommandPID)
-				if out := mustRun(t, "repair", name); !contains(out, "slots too many") || !contains(out, "is sound") {
+				if out := mustRun(t, "repair", name); !strings.Contains(out, "mended: ") || !strings.Contains(out, "sound") {
 					t.Errorf("repair: %s", out)
 				}
-				if said.Len() > 0 {
-					t.Errorf("the holder: %s", said.String())
+				if stderr.Len() > 0 {
+					t.Errorf("the holder reported: %s", stderr.String())
 				}
 				wantEmpty(t, name)
 				mustRun(t, "--pool", name, "-n", "-k", "2", "true")

@@ -21,13 +21,12 @@ type figure struct {
 	Name    string  `json:"name"`
 	Unit    string  `json:"unit"`
 	Value   spread  `json:"value"`
-	Ratio   *spread `json:"ratio,omitempty"` // to what Against names
+	Ratio   *spread `json:"ratio,omitempty"` // to the variant that Against names
 	Against string  `json:"against,omitempty"`
 	Goal    *goal   `json:"goal,omitempty"`
 }
 
-// A goal is a limit for the median of the ratio, or of the value where there is
-// none.
+// A goal is a limit for the median of the ratio, or of the value if there is no ratio.
 type goal struct {
 	Sense string  `json:"sense"` // "<=" or ">="
 	Limit float64 `json:"limit"`
@@ -52,7 +51,7 @@ func (g *goal) String() string {
 	}
 }
 
-// A spread is the median, the quartiles and the greatest of some values.
+// A spread is the median, the quartiles and the maximum of some values.
 type spread struct {
 	Median float64 `json:"median"`
 	Low    float64 `json:"low"`
@@ -75,8 +74,8 @@ func ratios(values, base []float64) []float64 {
 	return list
 }
 
-// add adds a figure: values of one variant, and, where base is not nil, those of
-// another from the same rounds.
+// add adds a figure: the values of one variant and, unless base is nil, the values of another
+// variant from the same rounds.
 func (b *bench) add(name, unit string, values []float64, against string, base []float64, g *goal) {
 	f := figure{Name: name, Unit: unit, Value: spreadOf(values), Against: against, Goal: g}
 	judged := f.Value.Median
@@ -90,7 +89,7 @@ func (b *bench) add(name, unit string, values []float64, against string, base []
 	b.figures = append(b.figures, f)
 }
 
-// print shows the figures of the section that was just measured.
+// print shows the figures of the section that has just been measured.
 func (b *bench) print(section string) {
 	fmt.Printf("\n%s\n", section)
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
@@ -144,7 +143,7 @@ func (b *bench) appendJSON(path string) error {
 	return err
 }
 
-// machine names what the figures were taken on.
+// machine describes the machine and the tools.
 func machine() string {
 	var name unix.Utsname
 	unix.Uname(&name)

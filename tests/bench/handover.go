@@ -2,7 +2,7 @@ package main
 
 import "time"
 
-// handOver measures how fast a line moves: many wait for one slot, which becomes
+// handOver measures how fast a line moves: many commands wait for one slot, which becomes
 // free.
 func (b *bench) handOver() error {
 	const line = 200

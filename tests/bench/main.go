@@ -1,7 +1,6 @@
-// Bench measures poolrun beside the tools that people use today: flock(1), GNU
-// sem and xargs(1). Machines are noisy and differ; ratios of runs that alternate
-// in one go carry over. So every round runs each variant once, and a ratio is the
-// median of the rounds' own ratios.
+// Bench compares poolrun with flock(1), GNU sem and xargs(1). Machines are noisy and differ.
+// The ratios of alternating runs are comparable all the same. So every round runs each variant
+// once, and a ratio is the median of the ratios of the rounds.
 //
 // It prints a table, and appends one JSON object per figure to a file.
 package main
@@ -19,7 +18,7 @@ import (
 	"time"
 )
 
-// A bench is what all sections share.
+// A bench holds the state that all sections share.
 type bench struct {
 	poolrun string
 	dir     string // for lock files
@@ -61,7 +60,7 @@ func (b *bench) runSections(only, jsonFile string) error {
 	if b.poolrun, err = filepath.Abs(b.poolrun); err != nil {
 		return err
 	}
-	// Of short files in memory, so that no disk is measured.
+	// In memory, so that no disk is measured.
 	if b.dir, err = os.MkdirTemp("/dev/shm", "poolrun-bench-"); err != nil {
 		return err
 	}
@@ -69,7 +68,7 @@ func (b *bench) runSections(only, jsonFile string) error {
 	interrupts := make(chan os.Signal, 1)
 	signal.Notify(interrupts, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	go func() {
-		<-interrupts // the terminal's reach the children too
+		<-interrupts // the children get a terminal's signals too
 		b.cleanUp()
 		os.Exit(130)
 	}()
@@ -87,7 +86,7 @@ func (b *bench) runSections(only, jsonFile string) error {
 	return b.appendJSON(jsonFile)
 }
 
-// pool makes a pool that is removed at the end.
+// pool creates a pool, which cleanUp removes.
 func (b *bench) pool(size int) (string, error) {
 	name := fmt.Sprintf("/bench-%d-%d", os.Getpid(), len(b.pools))
 	b.pools = append(b.pools, name)
@@ -105,7 +104,7 @@ func (b *bench) cleanUp() {
 	os.RemoveAll(b.dir)
 }
 
-// lockFile is a new file for flock.
+// lockFile creates a file for flock.
 func (b *bench) lockFile() string {
 	file, err := os.CreateTemp(b.dir, "lock-")
 	if err != nil {
@@ -115,8 +114,7 @@ func (b *bench) lockFile() string {
 	return file.Name()
 }
 
-// rounds repeats what it is ranged over with: so often, and where the bench is to
-// be quick, for so long at most, but once in any case.
+// rounds yields n times. A quick bench stops after a while, but yields at least once.
 func (b *bench) rounds(n int) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		began := time.Now()
@@ -130,7 +128,7 @@ func (b *bench) rounds(n int) iter.Seq[int] {
 
 const quickly = time.Second
 
-// scale is how much to do in a round.
+// scale returns how much to do in a round.
 func (b *bench) scale(full, quick int) int {
 	if b.quick {
 		return quick

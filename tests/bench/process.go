@@ -14,13 +14,13 @@ import (
 	"github.com/poolrun/poolrun/pool"
 )
 
-// A usage is what one run of a command took, itself and all that it waited for.
+// A usage is the cost of one run of a command, with all processes that it waited for.
 type usage struct {
 	wall, cpu        time.Duration
 	faults, switches int64
 }
 
-// run runs a command to its end. It has to succeed.
+// run runs a command, which must succeed.
 func run(argv ...string) (usage, error) {
 	path, err := exec.LookPath(argv[0])
 	if err != nil {
@@ -45,18 +45,18 @@ func run(argv ...string) (usage, error) {
 	return usage{wall, time.Duration(r.Utime.Nano() + r.Stime.Nano()), r.Minflt, r.Nvcsw + r.Nivcsw}, err
 }
 
-// A crowd is processes that wait behind one that holds what they wait for.
+// A crowd is a holder and the processes that wait behind it.
 type crowd struct {
 	holder  *exec.Cmd
 	release io.Closer // lets the holder end
 	waiting []*exec.Cmd
 }
 
-// gather starts a holder, and then so many copies of the waiting command. isHeld
-// and inLine see when they have come where they belong.
+// gather starts a holder, and then n copies of the waiting command. isHeld reports whether the
+// holder holds, and inLine how many commands wait.
 func gather(holder, waiting []string, n int, isHeld func() bool, inLine func() int) (c *crowd, err error) {
 	c = &crowd{holder: exec.Command(holder[0], holder[1:]...)}
-	c.holder.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to be killed with its command
+	c.holder.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that kill reaches its command too
 	if c.release, err = c.holder.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func gather(holder, waiting []string, n int, isHeld func() bool, inLine func() i
 	return c, nil
 }
 
-// disperse lets all go, and returns when the last has ended.
+// disperse lets the holder end, and returns when the last process has ended.
 func (c *crowd) disperse() {
 	c.release.Close()
 	c.holder.Wait()
@@ -85,16 +85,16 @@ func (c *crowd) disperse() {
 	}
 }
 
-// await returns when a condition holds. It asks rarely enough not to disturb.
+// await returns when a condition holds. It asks rarely, so that it does not disturb.
 func await(condition func() bool) {
 	for !condition() {
 		time.Sleep(5 * time.Millisecond)
 	}
 }
 
-// gatherPool is gather for poolrun: the holder is cat.
+// gatherPool is gather for poolrun. The holder runs cat.
 func (b *bench) gatherPool(name string, n int, command ...string) (*crowd, error) {
-	// A command's pid is noted when it runs.
+	// The command runs when its pid is known.
 	isHeld := func() bool { s := statusOf(name); return len(s.Holders) == 1 && s.Holders[0].CommandPID != 0 }
 	return gather([]string{b.poolrun, "--pool", name, "--", "cat"},
 		append([]string{b.poolrun, "--pool", name, "--"}, command...), n,
@@ -108,7 +108,7 @@ func gatherFlock(file string, n int, command ...string) (*crowd, error) {
 		func() int { _, waiting := locksOf(file); return waiting })
 }
 
-// locksOf counts the locks on a file, and those who wait for one: proc_locks(5).
+// locksOf counts the locks on a file, and the processes that wait for one: proc_locks(5).
 func locksOf(file string) (held, waiting int) {
 	var st syscall.Stat_t
 	if err := syscall.Stat(file, &st); err != nil {
@@ -137,8 +137,8 @@ func locksOf(file string) (held, waiting int) {
 	return held, waiting
 }
 
-// cpuTime is the time that all threads of a process have run: the first field
-// of their schedstat (Documentation/scheduler/sched-stats.rst), in nanoseconds.
+// cpuTime returns for how long all threads of a process have run: the sum of the first field of
+// schedstat, in nanoseconds (Documentation/scheduler/sched-stats.rst).
 func cpuTime(pid int) (sum time.Duration) {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	for _, task := range tasks {
@@ -150,7 +150,7 @@ func cpuTime(pid int) (sum time.Duration) {
 	return sum
 }
 
-// pss is a process's share of memory, in MB: proc_pid_smaps(5).
+// pss returns a process's share of memory, in MB: proc_pid_smaps(5).
 func pss(pid int) float64 {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	for line := range strings.Lines(string(text)) {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// reclaim measures from the SIGKILL of a holder and its command to the first word
+// reclaim measures the time from the SIGKILL of a holder and its command to the first output
 // of the command that waited behind it.
 func (b *bench) reclaim() error {
 	name, err := b.pool(1)
@@ -41,8 +41,8 @@ func (b *bench) reclaim() error {
 	return nil
 }
 
-// kill kills a holder while one waits behind it, and returns after how many
-// milliseconds that one's command spoke.
+// kill kills a holder while a command waits behind it, and returns after how many milliseconds
+// the command printed its output.
 func kill(c *crowd, next []string, isWaiting func() bool) (took float64, err error) {
 	cmd := exec.Command(next[0], next[1:]...)
 	out, err := cmd.StdoutPipe()
@@ -53,7 +53,7 @@ func kill(c *crowd, next []string, isWaiting func() bool) (took float64, err err
 		return 0, err
 	}
 	await(isWaiting)
-	time.Sleep(50 * time.Millisecond) // as one that has waited for a while
+	time.Sleep(50 * time.Millisecond) // so that it has waited for a while
 	began := time.Now()
 	syscall.Kill(-c.holder.Process.Pid, syscall.SIGKILL)
 	if _, err = out.Read(make([]byte, 1)); err != nil {

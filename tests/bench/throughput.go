@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// throughput measures many short commands behind xargs -P 8: on pools of three
-// sizes, and behind the other tools where they can do the same. flock -s has no
-// limit, but does all that flock does for a command, and lets 8 at once.
+// throughput measures many short commands behind xargs -P 8: on pools of three sizes, and
+// behind the other tools if they can do the same. flock -s does all that flock does for a
+// command, but has no limit, so that 8 commands run at once.
 func (b *bench) throughput() error {
 	commands := b.scale(2000, 100)
 	type variant struct {
@@ -54,7 +54,7 @@ func (b *bench) throughput() error {
 
 func (b *bench) throughputOfSem(poolrun []string) error {
 	if _, err := exec.LookPath("sem"); err != nil {
-		return nil // startUp has said so
+		return nil // startUp has reported it
 	}
 	var sem, own []float64
 	for range b.rounds(5) {
@@ -73,8 +73,7 @@ func (b *bench) throughputOfSem(poolrun []string) error {
 	return nil
 }
 
-// xargs runs a command so many times through xargs -P 8, and returns how many it
-// ran in a second.
+// xargs runs a command n times through xargs -P 8, and returns how many it ran in a second.
 func xargs(n int, argv []string) (rate float64, err error) {
 	cmd := exec.Command("xargs", append([]string{"-P", "8", "-n", "1"}, argv...)...)
 	cmd.Stdin = strings.NewReader(strings.Repeat("x\n", n))

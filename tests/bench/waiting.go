@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// waiting measures what it costs to wait, in memory and time, and whether it
-// takes longer to join a long line than an empty one.
+// waiting measures the memory and CPU time of waiting commands, and whether joining a long line
+// takes longer than joining an empty one.
 func (b *bench) waiting() error {
 	for _, n := range []int{100, b.scale(1000, 200)} {
 		var goals [3]*goal
@@ -42,7 +42,7 @@ func (b *bench) waiting() error {
 	return nil
 }
 
-// memoryOf is what each of those who wait takes, in MB.
+// memoryOf returns the memory of each waiting process, in MB.
 func memoryOf(c *crowd) (each float64) {
 	for _, cmd := range c.waiting {
 		each += pss(cmd.Process.Pid) / float64(len(c.waiting))
@@ -50,7 +50,7 @@ func memoryOf(c *crowd) (each float64) {
 	return each
 }
 
-// cpuOf is what all who wait take together, in percent of a core.
+// cpuOf returns the CPU time of all waiting processes together, in percent of a core.
 func (b *bench) cpuOf(c *crowd) float64 {
 	sum := func() (total time.Duration) {
 		for _, cmd := range c.waiting {
@@ -63,8 +63,8 @@ func (b *bench) cpuOf(c *crowd) float64 {
 	return float64(sum()-before) / float64(time.Since(began)) * 100
 }
 
-// join measures whole runs that join the line, give up a millisecond later, and
-// leave: behind all who wait in pool there, and as the only one in an empty line.
+// join measures runs that join a line and give up a millisecond later: behind all waiters of
+// the pool there, and as the only waiter of another pool.
 func (b *bench) join(there string) (alone, behind []float64, err error) {
 	here, err := b.pool(1)
 	if err != nil {

@@ -1,8 +1,8 @@
 /* One operation on a POSIX named semaphore, by glibc:
  *   sem create NAME VALUE | wait | trywait | timedwait | post | value | unlink NAME
- * wait prints "waiting" before and "taken" after; timedwait waits for a second.
+ * wait prints "waiting" before and "taken" after it has waited. timedwait waits for a second.
  *   sem hold NAME COMMAND [ARG...]
- * takes one, runs the command, and posts. */
+ * waits, runs the command, and posts. */
 #include <errno.h>
 #include <fcntl.h>
 #include <semaphore.h>

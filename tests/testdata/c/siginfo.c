@@ -1,6 +1,6 @@
-/* siginfo: blocks all signals, says "ready", and then of each signal that comes its
- * number, how it was sent (si_code), and its value; ends at SIGTERM. The kernel's own
- * system calls, since glibc keeps two signals for itself. */
+/* siginfo: blocks all signals, prints "ready", and then for each signal its number, how it
+ * was sent (si_code), and its value. It exits at SIGTERM. It makes the system calls itself,
+ * since glibc reserves two signals. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdio.h>

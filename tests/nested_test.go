@@ -2,14 +2,68 @@ package tests
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 )
 
-// What commands hand on to commands.
+// A program on the way, such as sudo, clears the environment, and perhaps closes descriptors.
+// Then the inherited guard or the ancestors show whose slot it is.
+func TestANestedCallIsKnownWithoutItsEnvironment(t *testing.T) {
+	inner := func(pool string) string {
+		return "env -i PATH=$PATH " + binaries.poolrun + " -v --pool " + pool + " --timeout 10s -- sh -c 'echo slot $POOLRUN_SLOT'"
+	}
+	for what, command := range map[string][]string{
+		"the guard":                {"sh", "-c", "true; " + inner("POOL")},
+		"the ancestors":            {"--close", "sh", "-c", "true; " + inner("POOL")},
+		"a command that closes it": {"sh", "-c", "closing " + inner("POOL")},
+		"the process itself":       {"--close", "sh", "-c", "exec " + inner("POOL")},
+	} {
+		t.Run(what, func(t *testing.T) {
+			name := newPool(t, 2)
+			other := holdSlot(t, name) // not an ancestor
+			args := []string{"--pool", name}
+			for _, arg := range command {
+				args = append(args, strings.ReplaceAll(arg, "POOL ", name+" "))
+			}
+			out := mustRun(t, args...)
+			if !strings.Contains(out, "slot 1") || !strings.Contains(out, "inside "+name) {
+				t.Errorf("%q", out)
+			}
+			if n := statusOf(t, name).Counters.Acquired; n != 2 {
+				t.Errorf("%d acquired", n)
+			}
+			other()
+			wantEmpty(t, name)
+		})
+	}
+}
 
-// chain runs commands in the pools, each inside the one before, and returns what the
-// innermost prints.
+// A holder that is not its ancestor does not let a call run.
+func TestACallThatIsNotNestedWaits(t *testing.T) {
+	name := newPool(t, 1)
+	release := holdSlot(t, name)
+	cmd := poolrun(t, "--pool", name, "-n", "true")
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	wantResult(t, cmd, 75, "")
+	release()
+	wantEmpty(t, name)
+}
+
+// poolrun ignores a slot in POOLRUN_HELD that was given back.
+func TestAStaleHoldIsNotBelieved(t *testing.T) {
+	name := newPool(t, 1)
+	held := mustRun(t, "--pool", name, "sh", "-c", "printf %s \"$POOLRUN_HELD\"")
+	release := holdSlot(t, name)
+	cmd := poolrun(t, "--pool", name, "-n", "true")
+	cmd.Env = append(cmd.Env, "POOLRUN_HELD="+held)
+	wantResult(t, cmd, 75, "")
+	release()
+	wantEmpty(t, name)
+}
+
+// chain runs a script in the last of the pools, inside a run in the pool before, and so on. It
+// returns what the script prints.
 func chain(t testing.TB, env []string, pools []string, script string) string {
 	t.Helper()
 	var args []string
@@ -36,7 +90,7 @@ func TestOnlyWhatIsStillHeldIsHandedOn(t *testing.T) {
 	if strings.Count(one, "/") != 4 {
 		t.Fatalf("%q", one)
 	}
-	// That one is over, and so it goes, also if it is there many times.
+	// That run is over, so its entry is removed, even if the variable holds it many times.
 	stale := "POOLRUN_HELD=" + strings.Repeat(one, 131000/len(one))
 	for _, pools := range [][]string{{first}, {second}, {first, second}, {first, second, first, second, first}} {
 		got := chain(t, []string{stale}, pools, printHeld)
@@ -51,12 +105,12 @@ func TestOnlyWhatIsStillHeldIsHandedOn(t *testing.T) {
 	}
 }
 
-// Many pools around a command: it inherits the innermost.
+// A command inside very many pools inherits the innermost.
 func TestWhatIsHandedOnIsBounded(t *testing.T) {
 	prefix := freeName(t)
 	pools := make([]string, 30)
 	for i := range pools {
-		pools[i] = prefix + "-" + itoa(i) + strings.Repeat("x", 180-len(prefix))
+		pools[i] = prefix + "-" + strconv.Itoa(i) + strings.Repeat("x", 180-len(prefix))
 		mustRun(t, "init", pools[i], "--size", "1")
 	}
 	got := chain(t, nil, pools, printHeld)
@@ -65,20 +119,19 @@ func TestWhatIsHandedOnIsBounded(t *testing.T) {
 	}
 }
 
-// A pool that was closed to the command in between, as by sudo(8), is still held.
+// An ancestor holds a slot of a pool that the nested call may not open, as after sudo(8). The
+// slot is handed on all the same.
 func TestAHoldThatCannotBeCheckedIsHandedOn(t *testing.T) {
 	outer, inner := newPool(t, 1), freeName(t)
 	mustRun(t, "init", inner, "--size", "1", "--mode", "0666")
-	if os.Geteuid() != 0 {
-		t.Skip("only root can be somebody else")
-	}
+	needRoot(t)
 	got := chain(t, nil, []string{outer}, `setpriv --reuid 39001 --regid 39001 --clear-groups poolrun --pool `+inner+` sh -c '`+printHeld+`'`)
 	if !strings.HasPrefix(got, outer+"/") || !strings.Contains(got, inner+"/") {
 		t.Errorf("%q", got)
 	}
 }
 
-// What an outer pool says of its slot does not show beside the inner pool's.
+// The command finds the item of the inner pool's slot, and not that of the outer pool's.
 func TestTheInnerPoolDescribesTheSlot(t *testing.T) {
 	outer, inner := freeName(t), newPool(t, 1)
 	mustRun(t, "init", outer, "--item", "port 8001")
@@ -92,24 +145,8 @@ func TestTheInnerPoolDescribesTheSlot(t *testing.T) {
 	if got := chain(t, nil, []string{inner, outer}, script); got != "1\n0 port 8001\n" {
 		t.Errorf("%q", got)
 	}
-	// Back in the outer pool's slot, it is the outer pool's again.
+	// A nested call in the outer pool finds the outer pool's item again.
 	if got := chain(t, nil, []string{outer, inner, outer}, script); got != "1\n0 port 8001\n" {
 		t.Errorf("%q", got)
-	}
-}
-
-// 50% is half of the machine, whatever the affinity of the first user.
-func TestAPercentageCountsTheMachinesCPUs(t *testing.T) {
-	out, err := command(t, "getconf", "_NPROCESSORS_ONLN").Output()
-	if err != nil {
-		t.Skip(err)
-	}
-	online := strings.TrimSpace(string(out))
-	name := freeName(t)
-	if err := command(t, "taskset", "-c", "0", binaries.poolrun, "init", name, "--size", "100%").Run(); err != nil {
-		t.Skip("no taskset(1), or no CPU 0: ", err)
-	}
-	if got := itoa(statusOf(t, name).Size); got != online {
-		t.Errorf("size %s, where %s CPUs are online", got, online)
 	}
 }
