@@ -69,15 +69,15 @@ func Conclude(err error) int {
 		return 0
 	case errors.As(err, &end):
 		if n, ok := end.Signal(); ok {
-			supervisor.Die(n)
+			supervisor.ExitBySignal(n)
 		}
 		return end.ExitCode()
 	case errors.As(err, &interrupted):
-		supervisor.Die(interrupted.Signal)
+		supervisor.ExitBySignal(interrupted.Signal)
 	}
 	// The message may block, and all is in order.
 	if signals, err := supervisor.Catch(); err == nil {
-		signals.Default()
+		signals.RestoreDefaults()
 	}
 	if err.Error() != "" {
 		say("%s", err)

@@ -39,15 +39,15 @@ func (c *runCommand) Run() (err error) {
 	if err != nil {
 		return err
 	}
-	signals.Keep()
+	signals.Hold()
 	messages.hold()
 	defer func() {
 		// A signal ends poolrun at once, whoever reads its messages or does not.
 		if !errors.As(err, new(supervisor.Interrupted)) {
-			messages.flush(signals.Default)
+			messages.flush(signals.RestoreDefaults)
 		}
 	}()
-	path, err := supervisor.Look(c.Command[0])
+	path, err := supervisor.LookPath(c.Command[0])
 	if err != nil {
 		return commandError{c.Command[0], err}
 	}
@@ -84,14 +84,14 @@ func (c *runCommand) Run() (err error) {
 	if command.PID, err = lease.CommandPID(); err != nil {
 		return err
 	}
-	command.Watch = c.watch(lease)
+	command.Poll = c.pollGuard(lease)
 	return c.supervise(signals, command)
 }
 
-// watch notes the command's pid in the lease, and then looks whether the command keeps
+// pollGuard notes the command's pid in the lease, and then looks whether the command keeps
 // the guard: soon, for most that close what they inherited do so at their start, and
 // then ever more rarely.
-func (c *runCommand) watch(lease *pool.Lease) func(pid int) time.Duration {
+func (c *runCommand) pollGuard(lease *pool.Lease) func(pid int) time.Duration {
 	const soonest, rarest = 100 * time.Millisecond, 10 * time.Second
 	next := time.Duration(0)
 	return func(pid int) time.Duration {
@@ -184,7 +184,7 @@ func (c *runCommand) busy(text string) error {
 // supervise runs the command. From its start on nothing stops the supervision.
 func (c *runCommand) supervise(signals *supervisor.Signals, command supervisor.Command) error {
 	began := time.Now()
-	command.Refused = func(n syscall.Signal, pid int, err error) {
+	command.OnRefused = func(n syscall.Signal, pid int, err error) {
 		say("cannot pass %s on to the command (pid %d): %s", supervisor.SignalName(n), pid, err)
 	}
 	status, err := signals.Run(command)

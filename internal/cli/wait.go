@@ -15,7 +15,7 @@ func interruptible(timeout *duration) (ctx context.Context, stop func(), err err
 		return nil, nil, err
 	}
 	ctx, keep := signals.Context(timeout.after(time.Now()), nil)
-	return ctx, func() { keep(); signals.Obey() }, nil
+	return ctx, func() { keep(); signals.ApplyDefaults() }, nil
 }
 
 // ObeySignals makes signals do what they do by default, whatever poolrun is doing: most
@@ -23,7 +23,7 @@ func interruptible(timeout *duration) (ctx context.Context, stop func(), err err
 func ObeySignals() error {
 	signals, err := supervisor.Catch()
 	if err == nil {
-		signals.Obey()
+		signals.ApplyDefaults()
 	}
 	return err
 }
