@@ -7,7 +7,7 @@ import (
 )
 
 func TestEffectOfASignal(t *testing.T) {
-	inherit(t, setOf(syscall.SIGHUP, syscall.SIGTSTP), setOf(syscall.SIGUSR1, syscall.SIGHUP, syscall.SIGWINCH, 40))
+	inherit(t, setOf(syscall.SIGHUP, syscall.SIGTSTP), setOf(syscall.SIGUSR1, syscall.SIGHUP, syscall.SIGWINCH, syscall.SIGCHLD, 40))
 	other, own := int32(1), int32(os.Getpid())
 	for _, test := range []struct {
 		name string
@@ -29,7 +29,7 @@ func TestEffectOfASignal(t *testing.T) {
 		{"blocked, real time", siginfo{signal: 40, pid: other}, effectKept},
 		{"blocked and harmless", siginfo{signal: 28, pid: other}, effectKept},
 		{"a child's end", siginfo{signal: 17, code: 1, pid: other}, effectNone},
-		{"SIGCHLD from a process", siginfo{signal: 17, pid: other}, effectNone},
+		{"blocked SIGCHLD from a process", siginfo{signal: 17, pid: other}, effectKept},
 		{"SIGCONT", siginfo{signal: 18, pid: other}, effectNone},
 		{"SIGURG from a process", siginfo{signal: 23, pid: other}, effectNone},
 	} {

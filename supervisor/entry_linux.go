@@ -105,6 +105,8 @@ var enterBare = enter
 // The stack is another one for two reasons. Its environment differs; and the runtime assumes
 // that its first stack reaches 64 kB down (rt0_go in runtime/asm_*.s), which is not so with a
 // small RLIMIT_STACK.
+//
+//go:norace
 func enter(initial *[1 << 28]uintptr) (stack uintptr) {
 	e := &atEntry
 	e.entered = true
@@ -154,6 +156,8 @@ func enter(initial *[1 << 28]uintptr) (stack uintptr) {
 const monitorSlack = 4_000_000 // nanoseconds
 
 // takePending is bare Go. It takes the pending signals from the kernel and notes them.
+//
+//go:norace
 func takePending() {
 	e := &atEntry
 	for e.pendingCount < len(e.pending) {
@@ -172,6 +176,8 @@ const stackSize = 256 << 10
 // for Go programs (GODEBUG, GOMEMLIMIT and so on) are left out, because they are meant for the
 // command. GOMAXPROCS=1 is added: with more processors, each goroutine that becomes ready wakes
 // or starts a thread.
+//
+//go:norace
 func freshStack(initial *[1 << 28]uintptr) uintptr {
 	words := int(initial[0]) + 2 // argc, argv, NULL
 	for initial[words] != 0 {
@@ -213,6 +219,7 @@ var oneProcessor = [...]byte{'G', 'O', 'M', 'A', 'X', 'P', 'R', 'O', 'C', 'S', '
 // packages runtime and time says.
 //
 //go:nosplit
+//go:norace
 func isForGo(entry *byte) bool { return startsWith(entry, "GO") || startsWith(entry, "ZONEINFO=") }
 
 const (

@@ -33,6 +33,7 @@ var (
 // (netpollBreak in runtime/netpoll_epoll.go).
 //
 //go:nosplit
+//go:norace
 func fatal(fd uintptr, text unsafe.Pointer, length int32) int32 {
 	if fd != 2 {
 		return int32(sys(unix.SYS_WRITE, fd, uintptr(text), uintptr(length), 0))
@@ -53,6 +54,7 @@ func fatal(fd uintptr, text unsafe.Pointer, length int32) int32 {
 // writeFatal is bare Go. It writes the message for fatalLine, or dies of the signal in it.
 //
 //go:nosplit
+//go:norace
 func writeFatal() {
 	for n := range reportedSignals {
 		if name := reportedSignals[n]; name != "" && startsWith(&fatalLine.text[0], name) {
@@ -83,6 +85,7 @@ var reportedSignals = [...]string{
 // dieBare is ExitBySignal in bare Go.
 //
 //go:nosplit
+//go:norace
 func dieBare(n syscall.Signal) {
 	var byDefault sigaction
 	only := signalSet(1) << (n - 1)
@@ -95,6 +98,7 @@ func dieBare(n syscall.Signal) {
 // put is bare Go. It writes a text to standard error.
 //
 //go:nosplit
+//go:norace
 func put(text string) {
 	sys(unix.SYS_WRITE, 2, uintptr(unsafe.Pointer(unsafe.StringData(text))), uintptr(len(text)), 0)
 }

@@ -96,6 +96,8 @@ func startResumer(command int) (pid int) {
 // SIGCONT to this process as long as the command is not stopped. It repeats that until it is
 // killed, because its first SIGCONT can arrive before this process has stopped. The command's pid
 // cannot be reused meanwhile, since this process has not waited for it.
+//
+//go:norace
 func resume(*spawned) {
 	sys(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0)
 	sys(unix.SYS_SETSID, 0, 0, 0, 0)
@@ -118,6 +120,8 @@ func resume(*spawned) {
 
 // isStopped is bare Go. It reports whether the command is stopped. A command that is hidden from
 // this process (hidepid in proc(5)) counts as stopped.
+//
+//go:norace
 func isStopped() bool {
 	fd := sys(unix.SYS_OPENAT, ^uintptr(99), pointer(&resumed.stat), unix.O_RDONLY, 0) // AT_FDCWD
 	if fd < 0 {

@@ -29,6 +29,8 @@ type need struct {
 }
 
 // raiseLimits is bare Go. It notes the limits and raises those that are too low.
+//
+//go:norace
 func raiseLimits() {
 	for i := range needs {
 		n := &needs[i]
@@ -56,6 +58,8 @@ func raiseLimits() {
 }
 
 // refuse is bare Go. It writes which resource is too small, and exits.
+//
+//go:norace
 func refuse(n *need, has uint64) {
 	var l line
 	l.add("poolrun: cannot run with ")
@@ -71,6 +75,8 @@ func refuse(n *need, has uint64) {
 
 // restoreLimits is bare Go, and runs in the child. It restores the limits that this process was
 // started with.
+//
+//go:norace
 func restoreLimits() {
 	for i := range needs {
 		if atEntry.limitsRaised>>i&1 != 0 {

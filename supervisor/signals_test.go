@@ -200,8 +200,9 @@ func TestALateStopIsForTheCommand(t *testing.T) {
 	signals := catchSignals(t)
 	suspended := make(chan func())
 	ctx, end := signals.Context(time.Time{}, func(stop func()) { suspended <- stop })
-	ctx.Done()
-	signalSelf(t, syscall.SIGTSTP)
+	signals.mutex.Lock()
+	ctx.(*signalContext).take(siginfo{signal: int32(syscall.SIGTSTP), code: codeKernel})
+	signals.mutex.Unlock()
 	stop := <-suspended
 	end()
 	stop()

@@ -90,6 +90,8 @@ func clone(flags uintptr, pidOut *atomic.Int32, child func(*spawned), argument *
 
 // become is bare Go, and runs in the child. It restores the attributes that this process has
 // inherited, and execs the command. tests/inherited_test.go lists the attributes.
+//
+//go:norace
 func become(s *spawned) {
 	e := &atEntry
 	for _, fd := range s.inherit {
@@ -153,6 +155,8 @@ func (a *schedAttr) get() {
 }
 
 // set is bare Go. It restores the policy in the child, as far as the child is permitted to.
+//
+//go:norace
 func (a *schedAttr) set() {
 	if a.size != 0 {
 		sys(unix.SYS_SCHED_SETATTR, 0, pointer(a), 0, 0)

@@ -62,7 +62,7 @@ func TestAKilledPartyDoesNotCount(t *testing.T) {
 
 func TestABarrierThatGivesUp(t *testing.T) {
 	name := freeName(t)
-	wantSaid(t, poolrun(t, "barrier", name, "--parties", "2", "--timeout", "10ms"), 75, "not all of 2 parties came to barrier "+name)
+	wantSaid(t, poolrun(t, "barrier", name, "--parties", "2", "--timeout", "10ms"), 75, "not all of 2 parties arrived at barrier "+name)
 	wantSaid(t, poolrun(t, "barrier", name, "--parties", "0"), 2, "parties 0")
 	wantSaid(t, poolrun(t, "barrier", name), 2, "missing flags: --parties")
 	wantNothingLeft(t, name)

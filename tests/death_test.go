@@ -198,7 +198,7 @@ func TestADaemonThatOutlivesTheCommandHoldsNothing(t *testing.T) {
 func TestANestedCallRunsInsideTheAncestorsSlot(t *testing.T) {
 	name := newPool(t, 1)
 	out := mustRun(t, "--pool", name, "--", binaries.poolrun, "-v", "--pool", name, "--", "sh", "-c", "echo slot $POOLRUN_SLOT")
-	if want := "slot 0"; !contains(out, want) || !contains(out, "inside "+name) {
+	if want := "slot 0"; !contains(out, want) || !contains(out, "in a slot of "+name) {
 		t.Errorf("%q", out)
 	}
 	wantEmpty(t, name)
@@ -224,7 +224,7 @@ func TestANestedCallIsKnownWithoutItsEnvironment(t *testing.T) {
 				args = append(args, strings.ReplaceAll(arg, "POOL ", name+" "))
 			}
 			out := mustRun(t, args...)
-			if !contains(out, "slot 1") || !contains(out, "inside "+name) {
+			if !contains(out, "slot 1") || !contains(out, "in a slot of "+name) {
 				t.Errorf("%q", out)
 			}
 			if n := statusOf(t, name).Counters.Acquired; n != 2 {

@@ -16,8 +16,7 @@ const module = "github.com/poolrun/poolrun/"
 
 // Arrows go downwards only: which packages of the module each one may import.
 var arrows = map[string][]string{
-	"":                     {"internal/parser"},
-	"internal/parser":      {"internal/cli"},
+	"":                     {"internal/cli"},
 	"internal/cli":         {"pool", "gate", "supervisor", "internal/names"},
 	"pool":                 {"gate", "internal/shm", "internal/futex", "internal/names"},
 	"gate":                 {"internal/shm", "internal/futex"},
@@ -79,7 +78,7 @@ func TestUnsafeIsOnlyInLinuxFiles(t *testing.T) {
 	})
 }
 
-// The exit codes stand once in the code; README and the man page say the same.
+// README and the man page list the exit codes that the code defines.
 func TestExitCodesAreDocumented(t *testing.T) {
 	codes := []string{"128+"}
 	for _, match := range regexp.MustCompile(`(?m)^\texit\w+ += (\d+)`).FindAllStringSubmatch(readFile(t, "../internal/cli/exit.go"), -1) {
@@ -100,8 +99,9 @@ func TestExitCodesAreDocumented(t *testing.T) {
 	}
 }
 
-// What the entry point asks of the Go runtime, it gets: with more processors there would be
-// more threads than the supervising one, the monitor, and one or two that stand by.
+// The entry point asks the Go runtime for one processor and a lazy monitor. The threads are then
+// the supervising one, the monitor, the one from which the runtime starts others while the first
+// is locked (startTemplateThread in runtime/proc.go), and one or two that stand by.
 func TestPoolrunUsesOneProcessorAndALazyMonitor(t *testing.T) {
 	name := newPool(t, 1)
 	cmd, _ := startHolder(t, name)
@@ -112,30 +112,7 @@ func TestPoolrunUsesOneProcessorAndALazyMonitor(t *testing.T) {
 			lazy++
 		}
 	}
-	if lazy == 0 || len(tasks) > 4 {
+	if lazy == 0 || len(tasks) > 5 {
 		t.Errorf("of %d threads, %d have a slack of 4 ms", len(tasks), lazy)
-	}
-}
-
-// Seen in a program without the entry point, which obeys GODEBUG.
-func TestAnOrdinaryRunStartsWithoutKong(t *testing.T) {
-	name := newPool(t, 1)
-	const kong = "init github.com/alecthomas/kong "
-	for _, run := range []struct {
-		args []string
-		want bool
-	}{
-		{[]string{"--pool", name, "--", "true"}, false},
-		{[]string{"version"}, true},
-	} {
-		cmd := command(t, binaries.plain, run.args...)
-		cmd.Env = append(cmd.Env, "GODEBUG=inittrace=1")
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := strings.Contains(string(out), kong); got != run.want {
-			t.Errorf("%q: kong is initialized: %v", run.args, got)
-		}
 	}
 }

@@ -68,7 +68,7 @@ func TestAPoolOfAStrangerIsRefused(t *testing.T) {
 	for _, args := range [][]string{{"--pool", name, "true"}, {"--pool", name, "--size", "1", "true"}, {"init", name, "--size", "1"}} {
 		wantSaid(t, poolrun(t, args...), 2, "who is neither you nor root")
 	}
-	wantSaid(t, poolrun(t, "status", name), 0, "0 of 1 slots in use")
+	wantSaid(t, poolrun(t, "status", name), 0, "0 of 1 slot in use")
 	mustRun(t, "destroy", "--force", name)
 }
 

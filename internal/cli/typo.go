@@ -1,25 +1,23 @@
-package parser
+package cli
 
 import (
 	"fmt"
 	"strings"
-
-	"github.com/poolrun/poolrun/internal/cli"
 )
 
-// unknownCommand is the error for a first word that is no command of poolrun's, and
-// cannot be one to run: there is no pool to run it in. Most likely it is a typo.
+// unknownCommand returns the error for a first word that is not the name of a command. Since no
+// pool is given either, the word is most likely a typing error.
 func unknownCommand(word string) error {
-	text := fmt.Sprintf("%q is no command of poolrun, and there is no --pool to run it in", word)
-	if near := nearest(word, cli.CommandNames()); near != "" {
+	text := fmt.Sprintf("%q is not a command of poolrun, and there is no --pool to run it in", word)
+	if near := nearest(word, commandNames()); near != "" {
 		text += fmt.Sprintf(": did you mean %q?", near)
 	}
 	return fmt.Errorf("%s", text)
 }
 
-// nearest is the candidate that a word was most likely meant to be: one that it
-// abbreviates, or else the one that takes the fewest changes, if these are no more than
-// one in three letters. The first of several.
+// nearest returns the candidate that a word most likely stands for: a candidate that the word
+// abbreviates, or else the one that takes the fewest changes, with at most one change for every
+// three letters. Of several equals it returns the first.
 func nearest(word string, candidates []string) string {
 	best, least := "", (len(word)+1)/3+1
 	for _, candidate := range candidates {
@@ -34,10 +32,10 @@ func nearest(word string, candidates []string) string {
 	return best
 }
 
-// distance is how many letters have to be inserted, removed or replaced, or exchanged
-// with their neighbours, to make b of a (the optimal string alignment distance).
+// distance returns how many insertions, removals, replacements and exchanges of neighbouring
+// letters turn a into b (the optimal string alignment distance).
 func distance(a, b string) int {
-	// above[j] turns a[:i-1] into b[:j], row[j] turns a[:i], and before[j] a[:i-2].
+	// row[j] turns a[:i] into b[:j], above[j] turns a[:i-1], and before[j] a[:i-2].
 	var before, above []int
 	row := make([]int, len(b)+1)
 	for j := range row {

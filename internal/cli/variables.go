@@ -1,4 +1,4 @@
-package parser
+package cli
 
 import (
 	"cmp"
@@ -7,16 +7,14 @@ import (
 	"reflect"
 
 	"github.com/alecthomas/kong"
-	"github.com/poolrun/poolrun/internal/cli"
 )
 
-// variables are the environment variables of flags. kong would read them itself, but
-// takes an empty one for a value, and fails for one that makes no sense even where the
-// flag stands on the command line. A resolver of kong's is asked only for flags that
-// do not.
+// variables maps flags to their environment variables. kong would read the variables itself, but
+// it takes an empty variable for a value, and it fails for an invalid variable even if the flag
+// is on the command line. A resolver is asked only for flags that are not on the command line.
 type variables map[*kong.Value]string
 
-// takeFrom takes the variables over from kong, which goes on showing them in --help.
+// takeFrom removes the variables from kong's model, and keeps them in the help texts.
 func (v variables) takeFrom(node *kong.Application) {
 	for _, command := range node.Children {
 		for _, flag := range command.Flags {
@@ -29,10 +27,10 @@ func (v variables) takeFrom(node *kong.Application) {
 	}
 }
 
-// Resolve implements kong.Resolver. It parses the value itself, first, so that an error
-// names the variable as well as the flag.
+// Resolve implements kong.Resolver. It parses the value first itself, so that an error names the
+// variable as well as the flag.
 func (v variables) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-	text := cli.FromEnvironment(v[flag.Value])
+	text := fromEnvironment(v[flag.Value])
 	if text == "" {
 		return nil, nil
 	}

@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+const description = `Run a command under a limit that the whole machine shares.
+
+A pool has a fixed number of slots. poolrun takes a slot, or waits in line for one; runs the command; returns the slot; and exits as the command did.`
+
+// parse parses a command line by kong and returns the command that it selects, which is one of
+// commands. If the arguments ask for help, parse writes it and returns a command that does
+// nothing.
+func parse(args []string, commands *commandLine) (command, error) {
+	args, err := nameCommand(args)
+	if err != nil {
+		return nil, err
+	}
+	environment, helped := variables{}, false
+	parser, err := kong.New(commands,
+		kong.Name("poolrun"),
+		kong.WithHyphenPrefixedParameters(true), // as getopt(3): --priority -5
+		kong.Description(description),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
+		kong.Exit(func(int) { helped = true }), // kong goes on after that, and its errors mean nothing
+		kong.Writers(os.Stdout, os.Stderr),
+		kong.Resolvers(environment),
+	)
+	if err != nil {
+		panic(err) // a mistake in the struct tags
+	}
+	environment.takeFrom(parser.Model)
+	parsed, err := parser.Parse(args)
+	if helped {
+		return helpCommand{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return parsed.Selected().Target.Addr().Interface().(command), nil
+}
+
+// helpCommand stands for a command line with --help, after the help was written.
+type helpCommand struct{}
+
+func (helpCommand) execute(io.Writer) (exit, error) { return exit{}, nil }
+
+// nameCommand inserts "run" before arguments that do not begin with the name of a command. Only
+// the first word can be such a name, so the command to run may have any name.
+func nameCommand(args []string) ([]string, error) {
+	if len(args) == 0 || args[0] == "--help" || args[0] == "-h" || isCommandName(args[0]) {
+		return args, nil
+	}
+	if !strings.HasPrefix(args[0], "-") && fromEnvironment("POOLRUN_POOL") == "" {
+		return nil, unknownCommand(args[0]) // all flags of run stand before its command
+	}
+	return slices.Insert(slices.Clone(args), 0, "run"), nil
+}
