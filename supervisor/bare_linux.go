@@ -14,7 +14,7 @@ import (
 //     escapes to the heap is a fault;
 //   - calls only bare Go and raw system calls, never the runtime: no defer, maps, channels,
 //     interfaces or string concatenation. A panic is a fault too, so every index must be right;
-//   - is marked go:norace, because the race detector's calls need the runtime;
+//   - is marked go:norace if it runs in a child, because the race detector needs the runtime;
 //   - runs on bare.stack, because the kernel's initial stack can be as small as its limit, and
 //     with a g of zeros (bare.g), whose stack guard of 0 satisfies the stack check of every
 //     function. fatal and mapThriftily are the exceptions: they stay on the stack of the thread.
@@ -47,19 +47,16 @@ func sys(call, a, b, c, d uintptr) int {
 // pointer passes a pointer to a system call of bare Go without letting its target escape.
 //
 //go:nosplit
-//go:norace
 func pointer[T any](p *T) uintptr { return uintptr(unsafe.Pointer(p)) }
 
 // at converts an address outside Go's heap to a pointer.
 //
 //go:nosplit
-//go:norace
 func at(address uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&address)) }
 
 // startsWith reports whether a C string starts with a text.
 //
 //go:nosplit
-//go:norace
 func startsWith(s *byte, text string) bool {
 	for i := range len(text) {
 		if *(*byte)(unsafe.Add(unsafe.Pointer(s), i)) != text[i] {
@@ -76,7 +73,6 @@ type line struct {
 }
 
 //go:nosplit
-//go:norace
 func (l *line) add(text string) {
 	for i := range len(text) {
 		if uint(l.length) < uint(len(l.text)) {
@@ -87,7 +83,6 @@ func (l *line) add(text string) {
 }
 
 //go:nosplit
-//go:norace
 func (l *line) addNumber(n uint64) {
 	var digits [20]byte
 	i := len(digits)
@@ -106,7 +101,6 @@ func (l *line) addNumber(n uint64) {
 // has reports whether the line contains a text.
 //
 //go:nosplit
-//go:norace
 func (l *line) has(text string) bool {
 	for i := 0; i+len(text) <= l.length; i++ {
 		if startsWith((*byte)(unsafe.Add(unsafe.Pointer(&l.text), i)), text) {
@@ -119,7 +113,6 @@ func (l *line) has(text string) bool {
 // write writes the line to standard error.
 //
 //go:nosplit
-//go:norace
 func (l *line) write() {
 	sys(syscall.SYS_WRITE, 2, uintptr(unsafe.Pointer(&l.text)), uintptr(l.length), 0)
 }

@@ -27,9 +27,9 @@
 // Read the files in this order:
 //
 //   - run.go and spawn_linux.go start the command and wait for it.
-//   - signalset.go, effect.go, queue_linux.go, signals.go and context.go catch signals, and
-//     decide what they do before the command exists. forward.go passes them on to the command.
-//     jobcontrol_linux.go stops the process together with the command.
+//   - signals.go, queue_linux.go, effect.go and context.go catch signals, and decide what they do
+//     before the command exists. forward.go passes them on to the command. jobcontrol_linux.go
+//     stops the process together with the command.
 //   - status.go, lookpath.go and interpreter.go report how the command ended, or why it cannot
 //     run.
 //   - entry_linux.go notes what the process inherited. bare_linux.go has the rules for code

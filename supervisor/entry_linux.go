@@ -105,15 +105,13 @@ var enterBare = enter
 // The stack is another one for two reasons. Its environment differs; and the runtime assumes
 // that its first stack reaches 64 kB down (rt0_go in runtime/asm_*.s), which is not so with a
 // small RLIMIT_STACK.
-//
-//go:norace
 func enter(initial *[1 << 28]uintptr) (stack uintptr) {
 	e := &atEntry
 	e.entered = true
 
 	// The runtime installs handlers for nearly all signals. A blocked signal waits for
-	// catchAll instead. The signals that the runtime unblocks are the exception, and the
-	// runtime would die of one that is pending; so pending signals are taken here.
+	// catchAll instead. The signals that the runtime unblocks are the exception: the process
+	// would die of such a signal if it were pending, so pending signals are taken here.
 	every := ^signalSet(0)
 	sys(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, pointer(&every), pointer(&e.blocked), 8)
 	for n := syscall.Signal(1); n <= lastSignal; n++ {
@@ -156,8 +154,6 @@ func enter(initial *[1 << 28]uintptr) (stack uintptr) {
 const monitorSlack = 4_000_000 // nanoseconds
 
 // takePending is bare Go. It takes the pending signals from the kernel and notes them.
-//
-//go:norace
 func takePending() {
 	e := &atEntry
 	for e.pendingCount < len(e.pending) {
@@ -176,8 +172,6 @@ const stackSize = 256 << 10
 // for Go programs (GODEBUG, GOMEMLIMIT and so on) are left out, because they are meant for the
 // command. GOMAXPROCS=1 is added: with more processors, each goroutine that becomes ready wakes
 // or starts a thread.
-//
-//go:norace
 func freshStack(initial *[1 << 28]uintptr) uintptr {
 	words := int(initial[0]) + 2 // argc, argv, NULL
 	for initial[words] != 0 {
@@ -219,7 +213,6 @@ var oneProcessor = [...]byte{'G', 'O', 'M', 'A', 'X', 'P', 'R', 'O', 'C', 'S', '
 // packages runtime and time says.
 //
 //go:nosplit
-//go:norace
 func isForGo(entry *byte) bool { return startsWith(entry, "GO") || startsWith(entry, "ZONEINFO=") }
 
 const (

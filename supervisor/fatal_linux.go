@@ -9,9 +9,9 @@ import (
 
 // When the Go runtime gives up (it cannot start a thread, there is no memory, a panic), it
 // writes a report of many lines, which is made for developers. Here the report becomes one
-// message, and the runtime then exits with status 2. If the report names a signal (a fault's, or
-// one that arrived before Catch), the process dies of that signal instead. A command that runs
-// already goes on, as if this process had been killed.
+// message, and the runtime then exits with status 2. If the report names a signal (of a fault, or
+// a signal that arrived before Catch), the process dies of that signal instead. A command that
+// runs already goes on, as if this process had been killed.
 
 // overrideWrite replaces the runtime's write, unless nil (runtime/time_nofake.go). enter sets it.
 //
@@ -33,7 +33,6 @@ var (
 // (netpollBreak in runtime/netpoll_epoll.go).
 //
 //go:nosplit
-//go:norace
 func fatal(fd uintptr, text unsafe.Pointer, length int32) int32 {
 	if fd != 2 {
 		return int32(sys(unix.SYS_WRITE, fd, uintptr(text), uintptr(length), 0))
@@ -54,7 +53,6 @@ func fatal(fd uintptr, text unsafe.Pointer, length int32) int32 {
 // writeFatal is bare Go. It writes the message for fatalLine, or dies of the signal in it.
 //
 //go:nosplit
-//go:norace
 func writeFatal() {
 	for n := range reportedSignals {
 		if name := reportedSignals[n]; name != "" && startsWith(&fatalLine.text[0], name) {
@@ -85,7 +83,6 @@ var reportedSignals = [...]string{
 // dieBare is ExitBySignal in bare Go.
 //
 //go:nosplit
-//go:norace
 func dieBare(n syscall.Signal) {
 	var byDefault sigaction
 	only := signalSet(1) << (n - 1)
@@ -98,7 +95,6 @@ func dieBare(n syscall.Signal) {
 // put is bare Go. It writes a text to standard error.
 //
 //go:nosplit
-//go:norace
 func put(text string) {
 	sys(unix.SYS_WRITE, 2, uintptr(unsafe.Pointer(unsafe.StringData(text))), uintptr(len(text)), 0)
 }

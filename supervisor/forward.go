@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forwardAll passes all signals in the queue on, and reports whether a SIGCONT was among them.
-// justStarted says that the command may have been too young to get a signal by itself.
+// forwardAll takes all signals out of the queue and passes them on. It reports whether a SIGCONT
+// was among them. justStarted says that the command may have been too young to get a signal by itself.
 func (s *supervision) forwardAll(justStarted bool) (continues bool) {
-	for i := range s.queue.all {
+	for i := range s.queue.take {
 		s.forward(i, justStarted)
 		continues = continues || i.number() == syscall.SIGCONT
 	}

@@ -29,8 +29,6 @@ type need struct {
 }
 
 // raiseLimits is bare Go. It notes the limits and raises those that are too low.
-//
-//go:norace
 func raiseLimits() {
 	for i := range needs {
 		n := &needs[i]
@@ -58,8 +56,6 @@ func raiseLimits() {
 }
 
 // refuse is bare Go. It writes which resource is too small, and exits.
-//
-//go:norace
 func refuse(n *need, has uint64) {
 	var l line
 	l.add("poolrun: cannot run with ")

@@ -39,8 +39,6 @@ var thriftyMmap unsafe.Pointer
 var mapThrift = mapThriftily
 
 // mapThriftily is bare Go. It maps memory as mmap(2) does, and returns an address or an errno.
-//
-//go:norace
 func mapThriftily(address, size uintptr, protection, flags, fd int32, offset uint32) uintptr {
 	if protection == unix.PROT_NONE && flags&unix.MAP_FIXED == 0 {
 		if address == 0 {

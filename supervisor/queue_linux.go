@@ -49,25 +49,21 @@ func (q *queue) open() error {
 	return nil
 }
 
-// next takes the first signal out of the queue. ok is false if the queue is empty.
-func (q *queue) next() (i siginfo, ok bool) {
-	n, _, _ := unix.RawSyscall(unix.SYS_READ, uintptr(q.out), uintptr(unsafe.Pointer(&i)), unsafe.Sizeof(i))
-	return i, n == unsafe.Sizeof(i)
-}
-
-// all takes signals out of the queue, one at a time, until it is empty.
-func (q *queue) all(yield func(siginfo) bool) {
-	for i, ok := q.next(); ok && yield(i); i, ok = q.next() {
+// take takes signals out of the queue, one at a time, until it is empty.
+func (q *queue) take(yield func(siginfo) bool) {
+	for {
+		var i siginfo
+		n, _, _ := unix.RawSyscall(unix.SYS_READ, uintptr(q.out), uintptr(unsafe.Pointer(&i)), unsafe.Sizeof(i))
+		if n != unsafe.Sizeof(i) || !yield(i) {
+			return
+		}
 	}
 }
 
-// put appends a signal to the queue.
+// put appends a signal to the queue. A signal 0, which no process can send, only makes wait return.
 func (q *queue) put(i siginfo) {
 	unix.RawSyscall(unix.SYS_WRITE, uintptr(pipeIn), uintptr(unsafe.Pointer(&i)), unsafe.Sizeof(i))
 }
-
-// wake makes wait return, by a signal 0, which no process can send.
-func (q *queue) wake() { q.put(siginfo{}) }
 
 // wait blocks until the queue has a signal, or until a point in time; the zero time stands for
 // none. It can also return early.

@@ -1,11 +1,43 @@
 package supervisor
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
+
+// A signalSet is a set of signals in the kernel's form: bit n-1 stands for signal n.
+type signalSet uint64
+
+func setOf(signals ...syscall.Signal) (s signalSet) {
+	for _, n := range signals {
+		s |= 1 << (n - 1)
+	}
+	return s
+}
+
+func (s signalSet) has(n syscall.Signal) bool { return s>>(n-1)&1 != 0 }
+
+const (
+	firstRealTime = syscall.Signal(34) // glibc's SIGRTMIN: it uses 32 and 33 itself, signal(7)
+	lastSignal    = syscall.Signal(64) // SIGRTMAX
+)
+
+// SignalName returns the name of a signal as kill(1) lists it, with the prefix SIG: SIGTERM, or
+// SIGRTMIN+2 for a real-time signal. For a number without a name it returns "signal N".
+func SignalName(n syscall.Signal) string {
+	if name := unix.SignalName(n); name != "" {
+		return name
+	}
+	if n >= firstRealTime && n <= lastSignal {
+		return fmt.Sprintf("SIGRTMIN+%d", n-firstRealTime)
+	}
+	return fmt.Sprintf("signal %d", int(n))
+}
 
 // Signals are the signals that this process catches. A signal stays in a queue until one of the
 // methods takes it: [Signals.ApplyDefaults], [Signals.Context], [Signals.Run] or
@@ -74,7 +106,7 @@ func (s *Signals) Hold() {
 	defer s.mutex.Unlock()
 	s.consumer = nil
 	if s.consuming {
-		s.queue.wake()
+		s.queue.put(siginfo{}) // wakes the goroutine
 	}
 }
 
@@ -89,7 +121,7 @@ func (s *Signals) RestoreDefaults() {
 			setAction(n, &sigaction{}, nil)
 		}
 	}
-	for i := range s.queue.all {
+	for i := range s.queue.take {
 		if effectOf(i) == effectDeath {
 			ExitBySignal(i.number())
 		}
@@ -121,7 +153,7 @@ func (s *Signals) consumeQueued() bool {
 		s.consuming = false
 		return false
 	}
-	for i := range s.queue.all {
+	for i := range s.queue.take {
 		if effectOf(i) == effectKept {
 			s.kept = append(s.kept, i)
 		} else {
@@ -136,7 +168,7 @@ func (s *Signals) consumeQueued() bool {
 func (s *Signals) beforeCommand() error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	for i := range s.queue.all {
+	for i := range s.queue.take {
 		switch effectOf(i) {
 		case effectKept:
 			s.kept = append(s.kept, i)

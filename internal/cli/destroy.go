@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"syscall"
 	"time"
 
@@ -44,15 +45,8 @@ func (c *destroyCommand) execute(io.Writer) (exit, error) {
 // mean that the pool is unusable, and a pool that is removed without being opened cannot tell its
 // waiters.
 func isShortage(err error) bool {
-	var errno syscall.Errno
-	if !errors.As(err, &errno) {
-		return false
-	}
-	switch errno {
-	case syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOLCK, syscall.EAGAIN:
-		return true
-	}
-	return false
+	errno, _ := errors.AsType[syscall.Errno](err)
+	return slices.Contains([]syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOLCK, syscall.EAGAIN}, errno)
 }
 
 func (c *destroyCommand) drain(p *pool.Pool) error {

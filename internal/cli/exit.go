@@ -24,12 +24,6 @@ type exit struct {
 	signal syscall.Signal
 }
 
-// exitLike returns the exit that repeats the end of a command.
-func exitLike(status supervisor.Status) exit {
-	n, _ := status.Signal()
-	return exit{status.ExitCode(), n}
-}
-
 // A usageError means that the command line is invalid.
 type usageError struct{ cause error }
 
@@ -66,11 +60,9 @@ func (c commandError) isMissing() bool { return c.cause == syscall.ENOENT }
 // reports the error and returns the error's exit code. It does not return if a signal has ended
 // the command or the work, because the same signal then ends this process.
 func conclude(how exit, err error) int {
-	var interrupted supervisor.Interrupted
-	switch {
-	case errors.As(err, &interrupted):
+	if interrupted, ok := errors.AsType[supervisor.Interrupted](err); ok {
 		how = exit{signal: interrupted.Signal}
-	case err != nil:
+	} else if err != nil {
 		report(err)
 		how = exit{code: codeOf(err)}
 	}
@@ -95,18 +87,16 @@ func report(err error) {
 }
 
 func codeOf(err error) int {
-	var (
-		command commandError
-		busy    busyError
-	)
+	busy, isBusy := errors.AsType[busyError](err)
+	command, isCommand := errors.AsType[commandError](err)
 	switch {
-	case errors.As(err, &busy):
+	case isBusy:
 		return busy.code
 	case errors.Is(err, pool.ErrInUse):
 		return exitBusy
-	case errors.As(err, &command) && command.isMissing():
+	case isCommand && command.isMissing():
 		return exitNotFound
-	case errors.As(err, &command):
+	case isCommand:
 		return exitCannotExecute
 	}
 	return exitFailure
@@ -114,18 +104,14 @@ func codeOf(err error) int {
 
 // hint returns what to do about an error, if that is certain to help.
 func hint(err error) string {
-	var (
-		usage   usageError
-		command commandError
-		about   *pool.Error
-	)
-	if errors.As(err, &usage) {
+	if errors.As(err, new(usageError)) {
 		return `try "poolrun --help"`
 	}
-	if errors.As(err, &command) && command.isMissing() && isAssignment(command.name) {
+	if command, ok := errors.AsType[commandError](err); ok && command.isMissing() && isAssignment(command.name) {
 		return "to set a variable for the command, use env(1): poolrun ... -- env " + printable(command.name) + " COMMAND"
 	}
-	if !errors.As(err, &about) {
+	about, ok := errors.AsType[*pool.Error](err)
+	if !ok {
 		return ""
 	}
 	switch about.Kind {

@@ -56,7 +56,7 @@ func (q *messageQueue) add(text string) bool {
 	return true
 }
 
-// drain is the goroutine.
+// drain runs in the goroutine, until there is nothing more to write.
 func (q *messageQueue) drain() {
 	for text, ok := q.next(); ok; text, ok = q.next() {
 		unix.Write(2, []byte(text))

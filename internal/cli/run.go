@@ -136,15 +136,13 @@ func (c *runCommand) open() (*pool.Pool, error) {
 // acquire acquires the slots. A deadly signal ends the wait. A signal that stops poolrun does not
 // cost it its place in line.
 func (c *runCommand) acquire(signals *supervisor.Signals, p *pool.Pool) (*pool.Lease, error) {
-	deadline := c.Timeout.after(time.Now())
-	if c.isNonblocking() {
-		deadline = time.Time{}
+	if c.Timeout != nil && *c.Timeout == 0 {
+		c.Nonblock, c.Timeout = true, nil
 	}
-	ctx, end := signals.Context(deadline, p.Pause)
+	ctx, end := signals.Context(c.Timeout.after(time.Now()), p.Pause)
 	defer end()
 	lease, err := c.acquireUntil(ctx, p)
-	var interrupted supervisor.Interrupted
-	if errors.As(context.Cause(ctx), &interrupted) {
+	if interrupted, ok := errors.AsType[supervisor.Interrupted](context.Cause(ctx)); ok {
 		if lease != nil { // acquired just as the signal arrived
 			c.release(p, lease)
 		}
@@ -153,15 +151,13 @@ func (c *runCommand) acquire(signals *supervisor.Signals, p *pool.Pool) (*pool.L
 	return lease, err
 }
 
-func (c *runCommand) isNonblocking() bool { return c.Nonblock || c.Timeout != nil && *c.Timeout == 0 }
-
 func (c *runCommand) acquireUntil(ctx context.Context, p *pool.Pool) (*pool.Lease, error) {
 	options := []pool.Option{
 		pool.WithCommand(strings.Join(c.Command, " ")),
 		pool.WithWeight(c.Weight),
 		pool.WithPriority(c.Priority),
 	}
-	if c.isNonblocking() {
+	if c.Nonblock {
 		ctx.Done() // take signals: the process that has the ledger lock may be stopped
 		lease, err := p.TryAcquire(options...)
 		if errors.Is(err, pool.ErrBusy) {
@@ -202,7 +198,8 @@ func (c *runCommand) supervise(signals *supervisor.Signals, command supervisor.C
 		return exit{}, commandError{c.Command[0], err}
 	}
 	c.talk("the command ran for %v", time.Since(began).Round(time.Millisecond))
-	return exitLike(status), nil
+	n, _ := status.Signal()
+	return exit{status.ExitCode(), n}, nil
 }
 
 func (c *runCommand) release(p *pool.Pool, lease *pool.Lease) {

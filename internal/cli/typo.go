@@ -15,9 +15,10 @@ func unknownCommand(word string) error {
 	return fmt.Errorf("%s", text)
 }
 
-// nearest returns the candidate that a word most likely stands for: a candidate that the word
-// abbreviates, or else the one that takes the fewest changes, with at most one change for every
-// three letters. Of several equals it returns the first.
+// nearest returns the candidate that a word most likely stands for. This is a candidate that the
+// word abbreviates, or else the candidate that the fewest changes make of the word, with at most
+// one change for every three letters. Of several equals it returns the first. If there is no
+// such candidate it returns "".
 func nearest(word string, candidates []string) string {
 	best, least := "", (len(word)+1)/3+1
 	for _, candidate := range candidates {
@@ -35,25 +36,22 @@ func nearest(word string, candidates []string) string {
 // distance returns how many insertions, removals, replacements and exchanges of neighbouring
 // letters turn a into b (the optimal string alignment distance).
 func distance(a, b string) int {
-	// row[j] turns a[:i] into b[:j], above[j] turns a[:i-1], and before[j] a[:i-2].
-	var before, above []int
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		before, above, row = above, row, make([]int, len(b)+1)
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			replaced := above[j-1]
-			if a[i-1] != b[j-1] {
-				replaced++
+	d := make([][]int, len(a)+1) // d[i][j] turns a[:i] into b[:j]
+	for i := range d {
+		d[i] = make([]int, len(b)+1)
+		for j := range d[i] {
+			switch {
+			case i == 0 || j == 0:
+				d[i][j] = i + j
+			case a[i-1] == b[j-1]:
+				d[i][j] = d[i-1][j-1]
+			default:
+				d[i][j] = 1 + min(d[i-1][j], d[i][j-1], d[i-1][j-1])
 			}
-			row[j] = min(above[j]+1, row[j-1]+1, replaced)
 			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
+				d[i][j] = min(d[i][j], d[i-2][j-2]+1)
 			}
 		}
 	}
-	return row[len(b)]
+	return d[len(a)][len(b)]
 }

@@ -22,12 +22,10 @@ const withoutEntryPoint = "built without the entry point: the command may not in
 func (c *versionCommand) execute(out io.Writer) (exit, error) {
 	v, rev := version, commit
 	if info, ok := debug.ReadBuildInfo(); ok {
-		if v == "" {
-			v = info.Main.Version
-		}
+		v = cmp.Or(v, info.Main.Version)
 		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" && rev == "" {
-				rev = s.Value
+			if s.Key == "vcs.revision" {
+				rev = cmp.Or(rev, s.Value)
 			}
 		}
 	}
