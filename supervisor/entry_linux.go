@@ -29,18 +29,18 @@ import (
 // signals of faults (blockableSig in runtime/signal_unix.go) a moment before the handler is
 // installed, and a signal of these that arrives in that moment has the runtime's effect.
 //
-// In a program that is linked without the flag,
+// In a program that is linked without the flag:
 //
-//   - the command does not ignore the signals that the process was started to ignore, except
-//     SIGHUP and SIGINT, and it has no signals blocked or pending;
-//   - a signal that arrives before Catch has the effect that the runtime gives it;
-//   - a closed descriptor 0, 1 or 2 is /dev/null for the command;
-//   - the command loses its parent-death signal, the child-subreaper attribute, and a timer
-//     slack of its own, and its soft limit of open files is the hard limit;
-//   - variables such as GODEBUG and GOMEMLIMIT act on this process, and a variable that occurs
-//     twice reaches the command once;
-//   - with a low resource limit the process ends with a report of the runtime;
-//   - the runtime starts more threads, and its monitor wakes more often.
+//   - The command does not ignore the signals that the process was started to ignore, except
+//     SIGHUP and SIGINT, and it has no signals blocked or pending.
+//   - A signal that arrives before Catch has the effect that the runtime gives it.
+//   - A closed descriptor 0, 1 or 2 is /dev/null for the command.
+//   - The command loses its parent-death signal, the child-subreaper attribute, and a timer
+//     slack of its own, and its soft limit of open files is raised.
+//   - Variables such as GODEBUG and GOMEMLIMIT act on this process, and a variable that occurs
+//     twice reaches the command once.
+//   - With a low resource limit the process ends with a report of the runtime.
+//   - The runtime starts more threads, and its monitor wakes more often.
 
 // atEntry is what enter has noted. Without the entry point it is zero, except for what init
 // can still find out.
@@ -59,9 +59,9 @@ var atEntry struct {
 	pendingCount        int
 }
 
-// HasEntryPoint reports whether the program was linked with "-E poolrun_entry". Without it the
-// command does not inherit all that the process inherited, as the first comment in
-// entry_linux.go lists.
+// HasEntryPoint reports whether the program was linked with -ldflags "-E poolrun_entry". Without
+// the entry point the command does not inherit all that the process inherited: blocked signals
+// and closed descriptors are examples. The first comment in entry_linux.go has the list.
 func HasEntryPoint() bool { return atEntry.entered }
 
 // Environ returns the environment that the process inherited, unchanged. Unlike os.Environ it
@@ -125,7 +125,7 @@ func enter(initial *[1 << 28]uintptr) (stack uintptr) {
 		takePending()
 	}
 
-	// The runtime opens /dev/null if one of these is closed.
+	// The runtime opens /dev/null if one of the first three descriptors is closed.
 	for fd := range uintptr(3) {
 		if sys(unix.SYS_FCNTL, fd, unix.F_GETFD, 0, 0) == -int(unix.EBADF) {
 			e.closed |= 1 << fd

@@ -18,14 +18,14 @@ type InterpreterError struct {
 	Cause error  // an errno
 }
 
-func (b InterpreterError) Error() string {
-	if b.Cause == unix.ENOENT {
-		return fmt.Sprintf("interpreter %q not found", b.Path)
+func (e InterpreterError) Error() string {
+	if e.Cause == unix.ENOENT {
+		return fmt.Sprintf("interpreter %q not found", e.Path)
 	}
-	return fmt.Sprintf("interpreter %q: %s", b.Path, b.Cause)
+	return fmt.Sprintf("interpreter %q: %s", e.Path, e.Cause)
 }
 
-func (b InterpreterError) Unwrap() error { return b.Cause }
+func (e InterpreterError) Unwrap() error { return e.Cause }
 
 // checkInterpreters returns an InterpreterError if an interpreter cannot run: that of a script, of
 // an interpreter that is itself a script, or of a dynamically linked program. It returns nil for

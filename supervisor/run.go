@@ -31,8 +31,8 @@ type Command struct {
 // Run starts the command, passes signals on to it, and blocks until it has ended.
 //
 // An error means that the command has not run: an [Interrupted] if a deadly signal came first,
-// [ErrNoProcess] if no process could be created, or an error of execve(2). The process then is
-// as it was before, and signals stay in the queue.
+// [ErrNoProcess] if no process could be created, or an error of execve(2). Other signals stay in
+// the queue, and Run may be called again.
 //
 // The calling goroutine must be locked to the process's first thread (runtime.LockOSThread in
 // an init function), because a child inherits some attributes from the thread that creates it.

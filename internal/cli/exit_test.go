@@ -59,15 +59,3 @@ func TestANumberAgreesWithItsNoun(t *testing.T) {
 		}
 	}
 }
-
-func TestHelpIsACommandOfItsOwn(t *testing.T) {
-	selected, err := parse([]string{"version"}, new(commandLine))
-	if _, is := selected.(*versionCommand); !is || err != nil {
-		t.Errorf("%T, %v", selected, err)
-	}
-	for _, args := range [][]string{{"resize", "/db"}, {"list", "x"}, {}} {
-		if selected, err := parse(args, new(commandLine)); err == nil {
-			t.Errorf("%q: %T", args, selected)
-		}
-	}
-}

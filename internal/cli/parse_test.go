@@ -69,6 +69,12 @@ func TestOrdinaryRunsAreParsedQuickly(t *testing.T) {
 			t.Errorf("%q is left to kong", args)
 		}
 	}
+	t.Setenv("POOLRUN_POOL", "/db")
+	for _, name := range commandNames() {
+		if name != "run" && parseQuickly([]string{name}, new(runCommand)) {
+			t.Errorf("%s is taken for a command to run", name)
+		}
+	}
 }
 
 // Both parsers ignore an empty variable, and a variable whose flag is given.
@@ -152,5 +158,34 @@ func TestATypoNamesTheNearestCommand(t *testing.T) {
 			t.Errorf("%q in a pool: %v", word, err)
 		}
 		t.Setenv("POOLRUN_POOL", "")
+	}
+}
+
+func TestParseReturnsTheSelectedCommand(t *testing.T) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func(before *os.File) { os.Stdout = before }(os.Stdout)
+	os.Stdout = null // the help goes there
+	for _, test := range []struct {
+		args []string
+		want command // only its type counts; nil: an error
+	}{
+		{[]string{"version"}, &versionCommand{}},
+		{[]string{"resize", "/db", "3"}, &resizeCommand{}},
+		{[]string{"-p", "/db", "version"}, &runCommand{}},
+		{[]string{"--help"}, helpCommand{}},
+		{[]string{"-h"}, helpCommand{}},
+		{[]string{"init", "--help"}, helpCommand{}},
+		{[]string{"-p", "/db", "--help"}, helpCommand{}},
+		{[]string{"resize", "/db"}, nil},
+		{[]string{"list", "x"}, nil},
+		{[]string{}, nil},
+	} {
+		got, err := parse(test.args, new(commandLine))
+		if reflect.TypeOf(got) != reflect.TypeOf(test.want) || (err == nil) != (test.want != nil) {
+			t.Errorf("%q: %T, %v", test.args, got, err)
+		}
 	}
 }
