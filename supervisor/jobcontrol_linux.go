@@ -23,8 +23,9 @@ func (s *supervision) stopLikeCommand(n syscall.Signal) {
 	if n != syscall.SIGSTOP && !stopSignals.has(n) { // a tracer's stop
 		return
 	}
-	tty := openTerminal()
-	if tty >= 0 {
+	// Without a controlling terminal tty is -1.
+	tty, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err == nil {
 		defer unix.Close(tty)
 	}
 	group, _ := unix.Getpgid(s.pid)
@@ -49,15 +50,6 @@ func (s *supervision) stopLikeCommand(n syscall.Signal) {
 	// The SIGCONT that ended this stop goes to the command before the command's next stop is
 	// handled.
 	s.forwardAll(false)
-}
-
-// openTerminal opens the controlling terminal. It returns -1 if there is none.
-func openTerminal() int {
-	fd, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return -1
-	}
-	return fd
 }
 
 // foreground returns the terminal's foreground process group, or -1 if it has none.

@@ -19,15 +19,9 @@ import (
 //
 // Unlike exec.LookPath, LookPath accepts a file in the working directory, as execvp(3) does.
 func LookPath(name string) (path string, err error) {
-	if strings.Contains(name, "/") {
-		return name, runnable(name)
-	}
-	return search(name)
-}
-
-// search looks a name up in PATH.
-func search(name string) (path string, err error) {
 	switch {
+	case strings.Contains(name, "/"):
+		return name, runnable(name)
 	case name == "":
 		return "", unix.ENOENT
 	case len(name) > nameMax:

@@ -53,29 +53,24 @@ func (s *Signals) Run(c Command) (Status, error) {
 	// A signal that the terminal has sent in this moment may not have reached the command. A
 	// command that has got it is so young that a second one does no harm.
 	run.forwardAll(true)
-	nextPoll := time.Now()
-	if c.Poll == nil {
-		nextPoll = time.Time{}
+	var nextPoll time.Time // the zero time: never
+	if c.Poll != nil {
+		nextPoll = time.Now()
 	}
 	for {
 		// Only this loop waits for the command, so its pid cannot be reused before reap.
 		run.forwardAll(false)
 		if !nextPoll.IsZero() && time.Until(nextPoll) <= 0 {
-			nextPoll = timeAfter(c.Poll(pid))
+			nextPoll = time.Time{}
+			if next := c.Poll(pid); next != 0 {
+				nextPoll = time.Now().Add(next)
+			}
 		}
 		if status, ended := run.reap(); ended {
 			return Status{status}, nil
 		}
 		s.queue.wait(nextPoll)
 	}
-}
-
-// timeAfter returns the time after an interval, or the zero time for an interval of 0.
-func timeAfter(d time.Duration) time.Time {
-	if d == 0 {
-		return time.Time{}
-	}
-	return time.Now().Add(d)
 }
 
 // A supervision is one run of a command.
