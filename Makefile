@@ -16,7 +16,7 @@ COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
 cli     := github.com/poolrun/poolrun/internal/cli
 build   := CGO_ENABLED=0 $(GO) build -trimpath
-# -E: the entry point notes what the Go runtime forgets, see supervisor/entry_linux.go.
+# -E sets the entry point: see supervisor/entry_linux.go.
 ldflags := -s -w -E poolrun_entry -X $(cli).version=$(VERSION) -X $(cli).commit=$(COMMIT)
 
 .PHONY: all poolrun pool_server pool_client demo test check storm bench bench-quick install clean

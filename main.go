@@ -3,8 +3,12 @@ package main
 
 import (
 	"os"
+	"runtime"
 
-	"github.com/poolrun/poolrun/internal/parser"
+	"github.com/poolrun/poolrun/internal/cli"
 )
 
-func main() { os.Exit(parser.Main(os.Args[1:])) }
+// supervisor.Run needs the process's first thread, and init functions run on it.
+func init() { runtime.LockOSThread() }
+
+func main() { os.Exit(cli.Main(os.Args[1:])) }

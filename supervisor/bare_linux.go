@@ -5,35 +5,37 @@ import (
 	"unsafe"
 )
 
-// Bare Go runs where the Go runtime does not: before it has started (enter), in a
-// child that shares this process's memory until it execs (exec), in a child of
-// clone(2) that has one thread of many (watch), and below a runtime that is giving
-// up (fatal). Such a function
+// Bare Go is Go code that runs without the Go runtime. It runs before the runtime has started
+// (enter), in a child that shares this process's memory until it execs (become), in a child
+// of clone(2) that has one of several threads (resume), in place of the runtime's mmap
+// (mapThriftily), and while the runtime reports a fatal error (fatal). A bare function
 //
-//   - does not allocate: what it needs is in variables, on its stack, or in memory
-//     that it maps. One value that escapes to the heap is a fault;
-//   - calls nothing but bare Go and raw system calls, and never the runtime: no
-//     defer, maps, channels, interfaces, strings that are put together. A panic is
-//     a fault too, so every index must be right;
-//   - runs with a g of zeros (bare.g), whose stack guard of 0 lets every function's
-//     stack check pass, and on bare.stack: the kernel's initial stack can be as small
-//     as the limit of it says.
+//   - does not allocate. It uses variables, its stack, and memory that it maps. A value that
+//     escapes to the heap is a fault;
+//   - calls only bare Go and raw system calls, never the runtime: no defer, maps, channels,
+//     interfaces or string concatenation. A panic is a fault too, so every index must be right;
+//   - is marked go:norace if it runs in a child, because the race detector needs the runtime;
+//   - runs on bare.stack, because the kernel's initial stack can be as small as its limit, and
+//     with a g of zeros (bare.g), whose stack guard of 0 satisfies the stack check of every
+//     function. fatal and mapThriftily are the exceptions: they stay on the stack of the thread.
 //
-// The pieces of assembly that call it set both up: entry_linux_*.s, clone_linux_*.s.
-// They call it through a func value, since the call of a Go function's own name
-// from assembly goes through a wrapper that wants the runtime's thread pointer.
+// tests/bare_test.go checks the calls in the machine code.
+//
+// The assembly in bare_linux_*.s sets up the stack and the g. It calls bare Go through a func
+// value: a call by name goes through a wrapper, which needs the runtime's thread pointer.
 //
 //lint:ignore U1000 assembly uses it
 var bare struct {
 	stack [bareStackSize]byte
-	g     [1024]byte // more than a g has; above the stack, where the page is in use anyway
+	g     [1024]byte // larger than a g; next to the stack's top, in a page that is used anyway
 }
 
 const bareStackSize = 32<<10 - 1024
 
-// sys makes a system call. Its result is negative, an errno, where it failed.
+// sys makes a system call. A negative result is an errno.
 //
 //go:nosplit
+//go:norace
 func sys(call, a, b, c, d uintptr) int {
 	result, _, errno := syscall.RawSyscall6(call, a, b, c, d, 0, 0)
 	if errno != 0 {
@@ -41,6 +43,16 @@ func sys(call, a, b, c, d uintptr) int {
 	}
 	return int(result)
 }
+
+// pointer passes a pointer to a system call of bare Go without letting its target escape.
+//
+//go:nosplit
+func pointer[T any](p *T) uintptr { return uintptr(unsafe.Pointer(p)) }
+
+// at converts an address outside Go's heap to a pointer.
+//
+//go:nosplit
+func at(address uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&address)) }
 
 // startsWith reports whether a C string starts with a text.
 //
@@ -54,7 +66,7 @@ func startsWith(s *byte, text string) bool {
 	return true
 }
 
-// A line is a text that bare Go puts together. What does not fit is left out.
+// A line is a text that bare Go builds. Text that does not fit is dropped.
 type line struct {
 	text   [512]byte
 	length int
@@ -86,9 +98,21 @@ func (l *line) addNumber(n uint64) {
 	}
 }
 
-// say writes the line to standard error.
+// has reports whether the line contains a text.
 //
 //go:nosplit
-func (l *line) say() {
+func (l *line) has(text string) bool {
+	for i := 0; i+len(text) <= l.length; i++ {
+		if startsWith((*byte)(unsafe.Add(unsafe.Pointer(&l.text), i)), text) {
+			return true
+		}
+	}
+	return false
+}
+
+// write writes the line to standard error.
+//
+//go:nosplit
+func (l *line) write() {
 	sys(syscall.SYS_WRITE, 2, uintptr(unsafe.Pointer(&l.text)), uintptr(l.length), 0)
 }

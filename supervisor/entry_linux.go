@@ -1,63 +1,118 @@
 package supervisor
 
 import (
+	"os"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// A program that is linked with
+// # The entry point and the signal handler
+//
+// A program that uses this package should be linked with
 //
 //	go build -ldflags "-E poolrun_entry"
 //
-// starts in entry_linux_*.s, which calls enter and then the Go runtime's own entry
-// point. What a process inherits at execve(2) and the runtime would change is noted
-// here for the command; and the runtime finds a world in which it can live.
+// It then starts at poolrun_entry (bare_linux_*.s) instead of at the Go runtime's entry point.
+// poolrun_entry calls enter, which notes what the process has inherited before the runtime
+// changes it, blocks all signals, and prepares a stack and an environment for the runtime. Then
+// the runtime starts.
 //
-// In a program linked without that, nothing is noted but what the runtime leaves as
-// it was (see init), and everything else counts as nothing special.
+// As soon as this package is initialized, it replaces the runtime's signal handlers by one of
+// its own, noteSignal (bare_linux_*.s), which writes the siginfo of each signal into a pipe
+// (queue_linux.go). Only then are the signals unblocked. So the two belong together: between
+// the entry point and the handler no signal is lost, and none has an effect that it would not
+// have had on the command.
+//
+// One gap remains. The runtime unblocks SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGTERM and the
+// signals of faults (blockableSig in runtime/signal_unix.go) a moment before the handler is
+// installed, and a signal of these that arrives in that moment has the runtime's effect.
+//
+// In a program that is linked without the flag:
+//
+//   - The command does not ignore the signals that the process was started to ignore, except
+//     SIGHUP and SIGINT, and it has no signals blocked or pending.
+//   - A signal that arrives before Catch has the effect that the runtime gives it.
+//   - A closed descriptor 0, 1 or 2 is /dev/null for the command.
+//   - The command loses its parent-death signal, the child-subreaper attribute, and a timer
+//     slack of its own, and its soft limit of open files is raised.
+//   - Variables such as GODEBUG and GOMEMLIMIT act on this process, and a variable that occurs
+//     twice reaches the command once.
+//   - With a low resource limit the process ends with a report of the runtime.
+//   - The runtime starts more threads, and its monitor wakes more often.
+
+// atEntry is what enter has noted. Without the entry point it is zero, except for what init
+// can still find out.
 var atEntry struct {
 	entered             bool
-	ignored             set             // signals that were ignored
-	blocked             set             // signals that were blocked
+	ignored             signalSet
+	blocked             signalSet
 	closed              uint64          // bit n: descriptor n, of 0 to 2, was closed
 	environ             *[1 << 28]*byte // ends with a nil
 	slack, defaultSlack int             // the timer slack, in nanoseconds
 	deathSignal         int32           // prctl(2), PR_SET_PDEATHSIG
 	subreaper           int32           // prctl(2), PR_SET_CHILD_SUBREAPER
 	limits              [len(needs)]unix.Rlimit
-	limitsRaised        uint64 // bit i: the limit that needs[i] is about was raised
+	limitsRaised        uint64 // bit i: the limit of needs[i] was raised
+	pending             [32]siginfo
+	pendingCount        int
 }
 
-// pendingAtEntry are the signals that were blocked and pending.
-var pendingAtEntry struct {
-	signals [32]siginfo
-	length  int
+// HasEntryPoint reports whether the program was linked with -ldflags "-E poolrun_entry". Without
+// the entry point the command does not inherit all that the process inherited: blocked signals
+// and closed descriptors are examples. The first comment in entry_linux.go has the list.
+func HasEntryPoint() bool { return atEntry.entered }
+
+// Environ returns the environment that the process inherited, unchanged. Unlike os.Environ it
+// includes the variables that the entry point hides from the Go runtime, and entries that
+// os.Environ drops, such as the second of two variables of the same name.
+func Environ() []string {
+	if atEntry.environ == nil {
+		return os.Environ()
+	}
+	var env []string
+	for i := 0; atEntry.environ[i] != nil; i++ {
+		env = append(env, unix.BytePtrToString(atEntry.environ[i]))
+	}
+	return env
 }
 
-// enterBare is for entry_linux_*.s to call.
+// Without the entry point only this much is still known when the program's own code starts:
+// the runtime leaves an ignored SIGHUP or SIGINT as it is (runtime/signal_unix.go).
+func init() {
+	if atEntry.entered {
+		return
+	}
+	for _, n := range [...]syscall.Signal{unix.SIGHUP, unix.SIGINT} {
+		var action sigaction
+		setAction(n, nil, &action)
+		if action.handler == sigIgnore {
+			atEntry.ignored |= setOf(n)
+		}
+	}
+}
+
+// enterBare lets poolrun_entry call enter.
 //
 //lint:ignore U1000 assembly uses it
 var enterBare = enter
 
-// enter is bare Go. It is called on bare.stack with the stack that the kernel made
-// (argc, argv, NULL, the environment, NULL, the auxiliary vector; x86-64 psABI 3.4.1),
-// and returns another of that form, on which the runtime is to start.
+// enter is bare Go. It runs on bare.stack. Its argument is the stack that the kernel made: argc,
+// argv, NULL, the environment, NULL, the auxiliary vector (x86-64 psABI 3.4.1). It returns
+// another stack of that form, on which the runtime starts.
 //
-// It is another one, since the environment in it is another one; and since the runtime
-// takes for granted that its first stack reaches 64 kB down (rt0_go, in
-// runtime/asm_*.s), which with a small RLIMIT_STACK it does not.
+// The stack is another one for two reasons. Its environment differs; and the runtime assumes
+// that its first stack reaches 64 kB down (rt0_go in runtime/asm_*.s), which is not so with a
+// small RLIMIT_STACK.
 func enter(initial *[1 << 28]uintptr) (stack uintptr) {
 	e := &atEntry
 	e.entered = true
 
-	// The runtime installs handlers for nearly all signals. Blocked, they wait for
-	// catchAll, and none is lost or obeyed in another way than it should be. Except for a
-	// few: the runtime unblocks SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGTERM and the faults
-	// (blockableSig, runtime/signal_unix.go), and dies of one that comes before catchAll. So
-	// what was blocked, and is pending already, is taken here.
-	every := ^set(0)
+	// The runtime installs handlers for nearly all signals. A blocked signal waits for
+	// catchAll instead. The signals that the runtime unblocks are the exception: the process
+	// would die of such a signal if it were pending, so pending signals are taken here.
+	every := ^signalSet(0)
 	sys(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, pointer(&every), pointer(&e.blocked), 8)
 	for n := syscall.Signal(1); n <= lastSignal; n++ {
 		var action sigaction
@@ -70,24 +125,23 @@ func enter(initial *[1 << 28]uintptr) (stack uintptr) {
 		takePending()
 	}
 
-	// The runtime opens /dev/null where one of these is closed.
+	// The runtime opens /dev/null if one of the first three descriptors is closed.
 	for fd := range uintptr(3) {
 		if sys(unix.SYS_FCNTL, fd, unix.F_GETFD, 0, 0) == -int(unix.EBADF) {
 			e.closed |= 1 << fd
 		}
 	}
 
-	// fork(2) clears this one, and execve(2) does not.
+	// fork(2) clears the parent-death signal, and execve(2) does not.
 	sys(unix.SYS_PRCTL, unix.PR_GET_PDEATHSIG, pointer(&e.deathSignal), 0, 0)
 	sys(unix.SYS_PRCTL, unix.PR_GET_CHILD_SUBREAPER, pointer(&e.subreaper), 0, 0)
 
-	// Threads inherit the timer slack. The runtime's monitor would wake every 20 us
-	// while the program starts; so it wakes every 4 ms.
-	// One of 0 stands for a default, which is inherited too.
+	// Threads inherit the timer slack. With a long one the runtime's monitor wakes less often.
+	// Setting 0 selects the default slack, which is inherited too.
 	e.slack = sys(unix.SYS_PRCTL, unix.PR_GET_TIMERSLACK, 0, 0, 0)
 	sys(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, 0, 0, 0)
 	e.defaultSlack = sys(unix.SYS_PRCTL, unix.PR_GET_TIMERSLACK, 0, 0, 0)
-	sys(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, 4_000_000, 0, 0)
+	sys(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, monitorSlack, 0, 0)
 
 	raiseLimits()
 	overrideWrite = fatal
@@ -97,25 +151,27 @@ func enter(initial *[1 << 28]uintptr) (stack uintptr) {
 	return freshStack(initial)
 }
 
-// takePending is bare Go.
+const monitorSlack = 4_000_000 // nanoseconds
+
+// takePending is bare Go. It takes the pending signals from the kernel and notes them.
 func takePending() {
-	p := &pendingAtEntry
-	for p.length < len(p.signals) {
+	e := &atEntry
+	for e.pendingCount < len(e.pending) {
 		var now unix.Timespec
-		if sys(unix.SYS_RT_SIGTIMEDWAIT, pointer(&atEntry.blocked), pointer(&p.signals[p.length]), pointer(&now), 8) < 0 {
+		if sys(unix.SYS_RT_SIGTIMEDWAIT, pointer(&e.blocked), pointer(&e.pending[e.pendingCount]), pointer(&now), 8) < 0 {
 			break
 		}
-		p.length++
+		e.pendingCount++
 	}
 }
 
-// Below the words of the fresh stack there is room for what the runtime does on it.
+// stackSize is the room for the runtime below the words of the fresh stack.
 const stackSize = 256 << 10
 
-// freshStack is bare Go. It copies the initial stack, but leaves out of the
-// environment all that is meant for Go programs (GODEBUG, GOMEMLIMIT, ...: for the
-// command, if it is one), and puts GOMAXPROCS=1 into it: with more processors, every
-// goroutine that becomes ready wakes a thread, or starts one, to look for others.
+// freshStack is bare Go. It copies the initial stack with another environment. The variables
+// for Go programs (GODEBUG, GOMEMLIMIT and so on) are left out, because they are meant for the
+// command. GOMAXPROCS=1 is added: with more processors, each goroutine that becomes ready wakes
+// or starts a thread.
 func freshStack(initial *[1 << 28]uintptr) uintptr {
 	words := int(initial[0]) + 2 // argc, argv, NULL
 	for initial[words] != 0 {
@@ -131,7 +187,7 @@ func freshStack(initial *[1 << 28]uintptr) uintptr {
 	if errno != 0 {
 		var l line
 		l.add("poolrun: cannot run: no memory for a stack\n")
-		l.say()
+		l.write()
 		sys(unix.SYS_EXIT_GROUP, exitFailure, 0, 0, 0)
 	}
 	stack := (memory + size - uintptr(words+3)*8) &^ 15
@@ -153,40 +209,13 @@ func freshStack(initial *[1 << 28]uintptr) uintptr {
 
 var oneProcessor = [...]byte{'G', 'O', 'M', 'A', 'X', 'P', 'R', 'O', 'C', 'S', '=', '1', 0}
 
-// isForGo reports whether a variable is one that Go programs obey: package runtime's
-// documentation, and package time's.
+// isForGo is bare Go. It reports whether Go programs obey this variable, as the documentation of
+// packages runtime and time says.
 //
 //go:nosplit
 func isForGo(entry *byte) bool { return startsWith(entry, "GO") || startsWith(entry, "ZONEINFO=") }
 
-// pointer is for system calls of bare Go: what it points to does not escape.
-//
-//go:nosplit
-func pointer[T any](p *T) uintptr { return uintptr(unsafe.Pointer(p)) }
-
-// at makes a pointer of an address outside of Go's heap.
-//
-//go:nosplit
-func at(address uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&address)) }
-
 const (
-	lastSignal  = syscall.Signal(64)
-	sigIgnore   = 1 // SIG_IGN
 	atNull      = 0 // AT_NULL, getauxval(3)
-	exitFailure = 2 // what poolrun exits with where it fails itself
+	exitFailure = 2 // the exit status for a failure of poolrun's own
 )
-
-// Without the entry point, this much is still as it was when the runtime has started: it
-// leaves an ignored SIGHUP or SIGINT alone (runtime/signal_unix.go).
-func init() {
-	if atEntry.entered {
-		return
-	}
-	for _, n := range [...]syscall.Signal{unix.SIGHUP, unix.SIGINT} {
-		var action sigaction
-		setAction(n, nil, &action)
-		if action.handler == sigIgnore {
-			atEntry.ignored |= setOf(n)
-		}
-	}
-}

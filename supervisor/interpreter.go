@@ -10,26 +10,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A BadInterpreter is that a command's file is there, and what is to run it is not, or
-// cannot be executed. execve(2) says no more than ENOENT then, as if the file were
-// missing.
-type BadInterpreter struct {
-	Path  string
-	Cause error
+// An InterpreterError means that a command's file exists, but the interpreter that the file names
+// is missing or cannot be executed. execve(2) returns only ENOENT or EACCES, as if the file itself
+// were the reason.
+type InterpreterError struct {
+	Path  string // the interpreter
+	Cause error  // an errno
 }
 
-func (b BadInterpreter) Error() string {
-	if b.Cause == unix.ENOENT {
-		return fmt.Sprintf("interpreter %q not found", b.Path)
+func (e InterpreterError) Error() string {
+	if e.Cause == unix.ENOENT {
+		return fmt.Sprintf("interpreter %q not found", e.Path)
 	}
-	return fmt.Sprintf("interpreter %q: %s", b.Path, b.Cause)
+	return fmt.Sprintf("interpreter %q: %s", e.Path, e.Cause)
 }
 
-func (b BadInterpreter) Unwrap() error { return b.Cause }
+func (e InterpreterError) Unwrap() error { return e.Cause }
 
-// checkInterpreters returns a BadInterpreter if there is one: of a script, of the
-// script that runs the script, or of a program that is dynamically linked. What cannot
-// be read, or is not understood, is left to the kernel.
+// checkInterpreters returns an InterpreterError if an interpreter cannot run: that of a script, of
+// an interpreter that is itself a script, or of a dynamically linked program. It returns nil for
+// a file that it cannot read or does not understand; the kernel decides then.
 func checkInterpreters(path string) error {
 	for range maxInterpreters {
 		interpreter, isScript := interpreterOf(path)
@@ -37,9 +37,9 @@ func checkInterpreters(path string) error {
 			return nil
 		}
 		if err := executable(interpreter); err != nil {
-			return BadInterpreter{interpreter, err}
+			return InterpreterError{interpreter, err}
 		}
-		if !isScript { // a program's interpreter needs none
+		if !isScript { // the dynamic linker has no interpreter
 			return nil
 		}
 		path = interpreter
@@ -47,9 +47,9 @@ func checkInterpreters(path string) error {
 	return nil
 }
 
-const maxInterpreters = 5 // fs/exec.c, exec_binprm
+const maxInterpreters = 5 // exec_binprm in fs/exec.c
 
-// interpreterOf returns what a file names as its interpreter, "" for none.
+// interpreterOf returns the interpreter that a file names, or "" if it names none.
 func interpreterOf(path string) (interpreter string, isScript bool) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -71,8 +71,9 @@ func interpreterOf(path string) (interpreter string, isScript bool) {
 	return "", false
 }
 
-// ofScript reads the line after #! as fs/binfmt_script.c does. A name that has no end
-// within the buffer makes the file none of its scripts, but one of /bin/sh.
+// ofScript returns the interpreter in a script's first line, as fs/binfmt_script.c reads it. The
+// kernel reads a buffer of fixed size. If a name does not end within it, the file is not a script
+// for the kernel, and execvp(3) runs it with /bin/sh: "".
 func ofScript(head []byte) string {
 	line, _, ends := bytes.Cut(head[2:], []byte("\n"))
 	line = bytes.TrimLeft(line, " \t")
@@ -86,13 +87,13 @@ func ofScript(head []byte) string {
 
 const scriptHead = 256 // BINPRM_BUF_SIZE
 
-// machines are those whose programs this one's can run, by e_machine of elf(5). Any other
-// is for an emulator, with files of its own (binfmt_misc).
+// machines are the values of e_machine (elf(5)) whose programs this machine runs itself. Programs
+// of other machines run in an emulator, which has interpreters of its own (binfmt_misc).
 var machines = map[string][]uint16{"amd64": {62, 3}, "arm64": {183, 40}}[runtime.GOARCH]
 
-// ofProgram reads the interpreter's name of an ELF file, elf(5).
+// ofProgram returns the interpreter of an ELF file, from its program headers (elf(5)).
 func ofProgram(fd int, head []byte) string {
-	const ofInterpreter = 3 // PT_INTERP
+	const interpreterType = 3 // PT_INTERP
 	order := binary.LittleEndian
 	wide := len(head) >= 64 && head[4] == 2 // ELFCLASS64
 	if len(head) < 52 || head[5] != 1 {     // ELFDATA2LSB
@@ -109,7 +110,7 @@ func ofProgram(fd int, head []byte) string {
 	}
 	for ; count > 0 && at < uint64(len(head)) && size >= 32 && at+size <= uint64(len(head)); at, count = at+size, count-1 {
 		header := head[at : at+size]
-		if order.Uint32(header) != ofInterpreter {
+		if order.Uint32(header) != interpreterType {
 			continue
 		}
 		var offset, length uint64

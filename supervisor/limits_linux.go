@@ -2,17 +2,16 @@ package supervisor
 
 import "golang.org/x/sys/unix"
 
-// The Go runtime cannot live with every resource limit (getrlimit(2)). Limits that are too
-// low for it are raised for poolrun, and the command gets them as they were.
+// needs lists the resource limits (getrlimit(2)) with which the Go runtime can fail. Limits that
+// are too low are raised for this process, and the command gets them back as they were.
 //
-// Anybody may raise a soft limit to the hard one, CAP_SYS_RESOURCE also the hard one.
-// Where that does not suffice, the runtime is made to live with less memory
-// (memory_linux.go); and where that does not, poolrun says so and exits, before it has
-// taken a slot.
+// Every process may raise a soft limit to the hard limit, and with CAP_SYS_RESOURCE also the hard
+// limit. If that does not suffice, the runtime is made to use less memory (memory_linux.go). If
+// that does not suffice either, the process writes a message and exits before it does anything
+// else.
 //
-// A limit of the stack's size is no trouble, since enter makes a stack itself; and
-// whether one more process or thread may be started is only known when it is tried:
-// see fatal.
+// RLIMIT_STACK is not in the list, because enter makes its own stack. Whether one more thread or
+// process can be created is known only when that fails: see fatal.
 var needs = [...]need{
 	{unix.RLIMIT_AS, "an address space of ", " kB (ulimit -v)", 10, 64 << 20, 2 << 30},
 	{unix.RLIMIT_DATA, "a data segment of ", " kB (ulimit -d)", 10, 16 << 20, 1 << 30},
@@ -20,16 +19,16 @@ var needs = [...]need{
 	{unix.RLIMIT_NPROC, "", " processes (ulimit -u)", 0, 0, 0},
 }
 
-// A need says what the runtime and poolrun need of a resource.
+// A need is how much of a resource this process needs.
 type need struct {
 	resource     uintptr
 	before, unit string // for the message
-	shift        uint   // bits between bytes, or whatever is limited, and the unit
-	least        uint64 // with less it does not work
-	comfortable  uint64 // with this it works without more ado
+	shift        uint   // a limit is shown shifted right by this many bits
+	least        uint64 // the process cannot run with less
+	comfortable  uint64 // the process needs no special measures with this much
 }
 
-// raiseLimits is bare Go.
+// raiseLimits is bare Go. It notes the limits and raises those that are too low.
 func raiseLimits() {
 	for i := range needs {
 		n := &needs[i]
@@ -56,7 +55,7 @@ func raiseLimits() {
 	}
 }
 
-// refuse is bare Go: it says what is missing, and exits.
+// refuse is bare Go. It writes which resource is too small, and exits.
 func refuse(n *need, has uint64) {
 	var l line
 	l.add("poolrun: cannot run with ")
@@ -66,12 +65,14 @@ func refuse(n *need, has uint64) {
 	l.add(": ")
 	l.addNumber(n.least >> n.shift)
 	l.add(" are needed\n")
-	l.say()
+	l.write()
 	sys(unix.SYS_EXIT_GROUP, exitFailure, 0, 0, 0)
 }
 
-// restoreLimits is bare Go, for the child: it gives itself the limits that this
-// process was started with.
+// restoreLimits is bare Go, and runs in the child. It restores the limits that this process was
+// started with.
+//
+//go:norace
 func restoreLimits() {
 	for i := range needs {
 		if atEntry.limitsRaised>>i&1 != 0 {

@@ -1,13 +1,3 @@
-// Package supervisor runs one command in place of the process that calls it:
-// passes signals on, waits, and ends the way the command ended, so that whoever
-// looks from outside sees what it would have seen of the command alone.
-//
-// There are two regimes. Until the command exists every failure is final. From
-// then on nothing may stop the supervision: what fails is left undone.
-//
-// Read entry_linux.go (what a process inherits, and how it starts), caught_linux.go
-// and signals.go, run.go and spawn_linux.go, pass_linux.go and stop_linux.go; and
-// bare_linux.go, for the rules of code that runs without the Go runtime.
 package supervisor
 
 import (
@@ -16,118 +6,103 @@ import (
 	"time"
 )
 
-// A Command is what is to be run: in the process group of the caller, with its
-// descriptors, working directory, and all else that execve(2) hands on.
+// A Command is a program to run. It runs in the caller's process group and inherits the
+// caller's descriptors, working directory, and all else that execve(2) hands on.
 type Command struct {
-	Path    string
-	Args    []string // Args[0] is the name that the command sees as its own
-	Env     []string
-	Inherit []int                                      // descriptors to hand on although they are close-on-exec
-	PID     *atomic.Int32                              // the command's pid is stored there before the command exists; may be nil
-	Watch   func(pid int) (next time.Duration)         // called when the command runs, and again as long after that as it says, until it says 0; may be nil
-	Refused func(n syscall.Signal, pid int, err error) // called, once for each signal, when it could not be passed on; may be nil
+	Path string   // the program's file, from [LookPath]
+	Args []string // Args[0] is the name under which the program is called
+	Env  []string // "NAME=value", as from [Environ]
+
+	// Inherit are close-on-exec descriptors that the command inherits nevertheless.
+	Inherit []int
+
+	// PID, unless nil, gets the command's pid before the command runs its first instruction.
+	PID *atomic.Int32
+
+	// Poll, unless nil, is called once the command runs, and again after each interval that
+	// it returns. It is not called again after it has returned 0.
+	Poll func(pid int) (next time.Duration)
+
+	// OnRefused, unless nil, is called when a signal cannot be passed on because this user
+	// may not signal the command; once for each signal number.
+	OnRefused func(n syscall.Signal, pid int, err error)
 }
 
-// Run starts the command, passes signals on to it, and waits until it has ended. An
-// error means that there was no command: Interrupted where a signal came before it,
-// ErrNoProcess, or whatever execve(2) says.
+// Run starts the command, passes signals on to it, and blocks until it has ended.
 //
-// The calling goroutine has to be wired to its thread, the process's first
-// (runtime.LockOSThread in an init function or in main), since a child inherits what
-// is a thread's own.
+// An error means that the command has not run: an [Interrupted] if a deadly signal came first,
+// [ErrNoProcess] if no process could be created, or an error of execve(2). Other signals stay in
+// the queue, and Run may be called again.
 //
-// When the command stops, the caller stops too, so that its own parent, a shell, sees
-// what it would have seen of the command. All other children that end are waited for:
-// as process 1 of a container, this process has to.
+// The calling goroutine must be locked to the process's first thread (runtime.LockOSThread in
+// an init function), because a child inherits some attributes from the thread that creates it.
+//
+// When the command stops, this process stops too, so that a shell with job control sees what it
+// would see of the command. Run also waits for all other children of this process, as process 1
+// of a container has to.
 func (s *Signals) Run(c Command) (Status, error) {
-	s.Keep()
-	if err := s.stillWanted(); err != nil {
+	s.Hold()
+	if err := s.beforeCommand(); err != nil {
 		return Status{}, err
 	}
 	pid, err := spawn(c, s.kept)
 	if err != nil {
 		return Status{}, err
 	}
-	r := running{pid: pid, refused: c.Refused}
-	// A signal that came in this moment may have found no command, so the terminal's too
-	// are passed on. A command that did get it, and is so young, does not mind another.
-	r.passAll(true)
-	watch := time.Now() // when Watch is due
-	if c.Watch == nil {
-		watch = time.Time{}
+	run := supervision{queue: &s.queue, pid: pid, onRefused: c.OnRefused}
+	// A signal that the terminal has sent in this moment may not have reached the command. A
+	// command that has got it is so young that a second one does no harm.
+	run.forwardAll(true)
+	var nextPoll time.Time // the zero time: never
+	if c.Poll != nil {
+		nextPoll = time.Now()
 	}
 	for {
-		// Nobody else waits for the command, so its pid is safe to signal until then.
-		r.passAll(false)
-		if !watch.IsZero() && time.Until(watch) <= 0 {
-			watch = after(c.Watch(pid))
-		}
-		if status, ended := r.wait(); ended {
-			return Status{status}, nil
-		}
-		sleep(watch)
-	}
-}
-
-// after is the moment that lies so far ahead: the zero time for 0.
-func after(d time.Duration) time.Time {
-	if d == 0 {
-		return time.Time{}
-	}
-	return time.Now().Add(d)
-}
-
-// stillWanted takes the signals that came before there was a command.
-func (s *Signals) stillWanted() error {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	var buffer [4]siginfo
-	for signals := caught(&buffer); len(signals) > 0; signals = caught(&buffer) {
-		for _, i := range signals {
-			switch n := syscall.Signal(i.signal); effectOf(i) {
-			case kept:
-				s.kept = append(s.kept, i)
-			case stop:
-				Stop(n)
-			case death:
-				return Interrupted{n}
+		// Only this loop waits for the command, so its pid cannot be reused before reap.
+		run.forwardAll(false)
+		if !nextPoll.IsZero() && time.Until(nextPoll) <= 0 {
+			nextPoll = time.Time{}
+			if next := c.Poll(pid); next != 0 {
+				nextPoll = time.Now().Add(next)
 			}
 		}
+		if status, ended := run.reap(); ended {
+			return Status{status}, nil
+		}
+		s.queue.wait(nextPoll)
 	}
-	return nil
 }
 
-// A running is a command that runs.
-type running struct {
-	pid     int
-	refused func(n syscall.Signal, pid int, err error)
-	told    set // signals of which refused was told
-	watcher int // pid of the last child that watched the command: its SIGCONT is for this process
+// A supervision is one run of a command.
+type supervision struct {
+	queue     *queue
+	pid       int // of the command
+	onRefused func(n syscall.Signal, pid int, err error)
+	refused   signalSet // onRefused was called for these
+	resumer   int       // pid of the last resumer, whose SIGCONT is for this process
 }
 
-// wait waits for all children that have ended or stopped, without blocking.
-func (r *running) wait() (status syscall.WaitStatus, ended bool) {
+// reap waits for all children that have ended, without blocking, and reports whether the
+// command is one of them. If the command has stopped, it stops this process.
+func (s *supervision) reap() (status syscall.WaitStatus, ended bool) {
 	for {
 		switch got, err := syscall.Wait4(-1, &status, syscall.WUNTRACED|syscall.WNOHANG, nil); {
 		case err == syscall.EINTR:
-		case err != nil: // ECHILD: somebody else has waited for the command
-			return lost, true
+		case err != nil: // ECHILD: other code in this process has waited for the command
+			return statusUnknown, true
 		case got == 0:
 			return 0, false
-		case got != r.pid: // an orphan, or one that was a child before this program was exec'd
+		case got != s.pid: // an orphan, or a child from before this program was exec'd
 		case !status.Stopped():
 			return status, true
 		default:
-			r.stopLike(status.StopSignal())
+			s.stopLikeCommand(status.StopSignal())
 		}
 	}
 }
 
-// The status of a command of which no status can be had: exit code 2.
-const lost syscall.WaitStatus = 2 << 8
-
-// reap waits for a child that is about to end.
-func reap(pid int) {
+// reapChild blocks until a child that is about to end has ended.
+func reapChild(pid int) {
 	for {
 		if _, err := syscall.Wait4(pid, nil, syscall.WALL, nil); err != syscall.EINTR {
 			return

@@ -10,56 +10,206 @@ import (
 	"time"
 )
 
-// Signals that come after a wait are the command's: the wait's listener, which may end
-// later, leaves them where they are.
-func TestAStoppedListenerTakesNoSignal(t *testing.T) {
+func catchSignals(t *testing.T) *Signals {
+	t.Helper()
 	signals, err := Catch()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 20 {
-		ctx, stop := signals.Context(time.Time{}, nil)
-		ctx.Done()
-		stop()
-		if err := exec.Command("sh", "-c", "kill -USR1 "+strconv.Itoa(os.Getpid())).Run(); err != nil {
+	return signals
+}
+
+// inherit lets a test run as if the process had started with these signals ignored and blocked.
+func inherit(t *testing.T, ignored, blocked signalSet) {
+	before := atEntry
+	t.Cleanup(func() { atEntry = before })
+	atEntry.ignored, atEntry.blocked = ignored, blocked
+}
+
+// signalSelf sends signals to this process from another one.
+func signalSelf(t *testing.T, signals ...syscall.Signal) {
+	t.Helper()
+	for _, n := range signals {
+		if err := exec.Command("sh", "-c", "kill -"+strconv.Itoa(int(n))+" "+strconv.Itoa(os.Getpid())).Run(); err != nil {
 			t.Fatal(err)
 		}
-		if ctx.Err() == nil || !isCaught(syscall.SIGUSR1) {
-			t.Fatal("the listener took the signal")
-		}
 	}
 }
 
-func TestASignalEndsAContext(t *testing.T) {
-	signals, err := Catch()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := signals.Context(time.Time{}, nil)
-	defer stop()
-	ctx.Done()
-	if err := exec.Command("sh", "-c", "kill -WINCH "+strconv.Itoa(os.Getpid())+"; kill -36 "+strconv.Itoa(os.Getpid())).Run(); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-ctx.Done():
-	case <-time.After(20 * time.Second):
-		t.Fatal("it did not")
-	}
-	if cause := context.Cause(ctx); cause != (Interrupted{36}) {
-		t.Error(cause)
-	}
-}
-
-// isCaught waits for this signal to be caught.
-func isCaught(n syscall.Signal) bool {
-	var buffer [4]siginfo
+// isQueued waits for a signal in the queue. It takes the signals before it out.
+func (s *Signals) isQueued(n syscall.Signal) bool {
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		for _, i := range caught(&buffer) {
-			if syscall.Signal(i.signal) == n {
+		for i := range s.queue.take {
+			if i.number() == n {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+func waitDone(t *testing.T, ctx context.Context) {
+	t.Helper()
+	select {
+	case <-ctx.Done():
+	case <-time.After(20 * time.Second):
+		t.Fatal("the context does not end")
+	}
+}
+
+func TestTheQueueKeepsOrderAndRealTimeSignals(t *testing.T) {
+	signals := catchSignals(t)
+	signals.Hold()
+	signalSelf(t, 36, syscall.SIGUSR1, 36, 36, syscall.SIGUSR2)
+	var got []syscall.Signal
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end) && len(got) < 5; time.Sleep(time.Millisecond) {
+		for i := range signals.queue.take {
+			if effectOf(i) == effectDeath {
+				got = append(got, i.number())
+			}
+		}
+	}
+	want := []syscall.Signal{36, syscall.SIGUSR1, 36, 36, syscall.SIGUSR2}
+	if len(got) != len(want) {
+		t.Fatalf("%v", got)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("%v", got)
+		}
+	}
+}
+
+// After the end of a wait, signals are the command's. The goroutine that took them before can
+// end later, and must not take them.
+func TestAnEndedContextTakesNoSignal(t *testing.T) {
+	signals := catchSignals(t)
+	for range 20 {
+		ctx, end := signals.Context(time.Time{}, nil)
+		ctx.Done()
+		end()
+		signalSelf(t, syscall.SIGUSR1)
+		if ctx.Err() == nil || !signals.isQueued(syscall.SIGUSR1) {
+			t.Fatal("the context took the signal")
+		}
+	}
+}
+
+func TestASignalEndsAContext(t *testing.T) {
+	signals := catchSignals(t)
+	ctx, end := signals.Context(time.Time{}, nil)
+	defer end()
+	child, cancel := context.WithCancel(ctx)
+	defer cancel()
+	signalSelf(t, syscall.SIGWINCH, 36)
+	waitDone(t, ctx)
+	waitDone(t, child)
+	for _, c := range []context.Context{ctx, child} {
+		if cause := context.Cause(c); cause != (Interrupted{36}) || c.Err() != context.Canceled {
+			t.Errorf("error %v, cause %v", c.Err(), cause)
+		}
+	}
+}
+
+// Context keeps the contract of context.Context.
+func TestContextContract(t *testing.T) {
+	signals := catchSignals(t)
+	t.Run("polling leaves signals in the queue", func(t *testing.T) {
+		ctx, end := signals.Context(time.Now().Add(time.Hour), nil)
+		defer end()
+		signalSelf(t, syscall.SIGUSR1)
+		for range 100 {
+			if err, cause := ctx.Err(), context.Cause(ctx); err != nil || cause != nil {
+				t.Fatalf("error %v, cause %v", err, cause)
+			}
+			ctx.Deadline()
+		}
+		if !signals.isQueued(syscall.SIGUSR1) {
+			t.Error("the signal was taken")
+		}
+	})
+	t.Run("no deadline", func(t *testing.T) {
+		ctx, end := signals.Context(time.Time{}, nil)
+		defer end()
+		if deadline, ok := ctx.Deadline(); ok {
+			t.Error(deadline)
+		}
+		if first := ctx.Done(); first != ctx.Done() {
+			t.Error("two calls of Done return different channels")
+		}
+	})
+	t.Run("the deadline ends it", func(t *testing.T) {
+		want := time.Now().Add(20 * time.Millisecond)
+		ctx, end := signals.Context(want, nil)
+		defer end()
+		if got, ok := ctx.Deadline(); !ok || !got.Equal(want) {
+			t.Errorf("deadline %v, %v", got, ok)
+		}
+		child, cancel := context.WithCancel(ctx)
+		defer cancel()
+		waitDone(t, ctx)
+		waitDone(t, child)
+		end() // changes nothing
+		for _, c := range []context.Context{ctx, child} {
+			if c.Err() != context.DeadlineExceeded || context.Cause(c) != context.DeadlineExceeded {
+				t.Errorf("error %v, cause %v", c.Err(), context.Cause(c))
+			}
+		}
+	})
+	t.Run("the deadline is seen without Done", func(t *testing.T) {
+		ctx, end := signals.Context(time.Now().Add(-time.Second), nil)
+		defer end()
+		if ctx.Err() != context.DeadlineExceeded {
+			t.Error(ctx.Err())
+		}
+	})
+	t.Run("end cancels it", func(t *testing.T) {
+		ctx, end := signals.Context(time.Now().Add(time.Hour), nil)
+		end()
+		end()
+		waitDone(t, ctx)
+		if ctx.Err() != context.Canceled || context.Cause(ctx) != context.Canceled {
+			t.Errorf("error %v, cause %v", ctx.Err(), context.Cause(ctx))
+		}
+	})
+}
+
+// A deadly signal that arrives after the deadline has not ended the context. It is not lost:
+// Run, or RestoreDefaults, finds it in the queue.
+func TestASignalAfterTheDeadlineIsNotLost(t *testing.T) {
+	signals := catchSignals(t)
+	ctx, end := signals.Context(time.Now().Add(-time.Second), nil)
+	waitDone(t, ctx)
+	signalSelf(t, syscall.SIGUSR1)
+	for c := ctx.(*signalContext); ; time.Sleep(time.Millisecond) {
+		signals.mutex.Lock()
+		taken := len(c.late)
+		signals.mutex.Unlock()
+		if taken > 0 {
+			break
+		}
+	}
+	end()
+	if err := signals.beforeCommand(); err != (Interrupted{syscall.SIGUSR1}) {
+		t.Error(err)
+	}
+}
+
+// A stop signal waits for suspend. If the wait has ended by then, the signal is the command's.
+func TestALateStopIsForTheCommand(t *testing.T) {
+	signals := catchSignals(t)
+	suspended := make(chan func())
+	ctx, end := signals.Context(time.Time{}, func(stop func()) { suspended <- stop })
+	signals.mutex.Lock()
+	ctx.(*signalContext).take(siginfo{signal: int32(syscall.SIGTSTP), code: codeKernel})
+	signals.mutex.Unlock()
+	stop := <-suspended
+	end()
+	stop()
+	for i := range signals.queue.take {
+		if i.number() == syscall.SIGTSTP && i.code == codeKill {
+			return
+		}
+	}
+	t.Error("it is not in the queue")
 }

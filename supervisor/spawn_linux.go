@@ -10,31 +10,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNoProcess is the error where there can be no process for the command, whatever
-// the command is: too many processes, or no memory.
+// ErrNoProcess means that no process could be created for a command, because there are too many
+// processes or too little memory (fork(2)). The command is not the reason.
 var ErrNoProcess = errors.New("cannot start a process")
 
-// A spawned is what a child needs to become the command. It and all that it points to
-// are shared with the child until that execs.
+// A spawned holds what a child needs to become the command. The child shares it, and all that
+// it points to, until it execs.
 type spawned struct {
 	path      *byte
 	argv      **byte
 	envp      **byte
 	inherit   []int
-	pending   []siginfo // signals that are to be pending
+	pending   []siginfo // signals that will be pending in the command
 	scheduler schedAttr
-	errno     int // execve(2)'s, of a child that has failed
+	errno     int // set by the child if execve(2) fails
 }
 
-// spawn starts the command, with these signals pending, as vfork(2) and execve(2) do: the
-// child runs in this process's memory, and this thread goes on when the child has exec'd
-// or ended.
+// spawn starts the command with these signals pending, as vfork(2) and execve(2) would: the child
+// runs in this process's memory, and this thread goes on when the child has exec'd or ended.
 //
-// A child differs from a process that had exec'd by what fork(2) does not hand on. The
-// child puts that right, and what the Go runtime has changed: see become.
+// Some attributes that execve(2) hands on are changed by fork(2) or by the Go runtime. The child
+// restores them: see become.
 func spawn(c Command, pending []siginfo) (pid int, err error) {
 	pid, err = spawnOnce(c, pending)
-	if errors.Is(err, syscall.ENOEXEC) { // a script without #!, as in execvp(3)
+	if errors.Is(err, syscall.ENOEXEC) { // a script without #!: execvp(3) runs it with the shell
 		c.Args = append([]string{shell, c.Path}, c.Args[1:]...)
 		c.Path = shell
 		pid, err = spawnOnce(c, pending)
@@ -59,16 +58,16 @@ func spawnOnce(c Command, pending []siginfo) (pid int, err error) {
 	}
 	s := &spawned{path: path, argv: &argv[0], envp: &envp[0], inherit: c.Inherit, pending: pending}
 	s.scheduler.get()
-	// A child's default for the timer slack is the slack of the thread that forks.
+	// A child's default timer slack is the slack of the thread that creates it.
 	unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(max(atEntry.defaultSlack, 0)), 0, 0, 0)
 
-	// What comes in the meantime finds this process as it is afterwards, and the child
-	// as the command. No handler of this process's runs in the child.
-	every, before := ^set(0), set(0)
+	// A signal that arrives in the meantime waits, for this process until the child has
+	// exec'd, for the child until its handlers are removed. So no handler runs in the child.
+	every, before := ^signalSet(0), signalSet(0)
 	setMask(unix.SIG_SETMASK, &every, &before)
 	flags := uintptr(unix.CLONE_VM | unix.CLONE_VFORK | int(unix.SIGCHLD))
 	if c.PID != nil {
-		flags |= unix.CLONE_PARENT_SETTID // the kernel stores it before the child runs
+		flags |= unix.CLONE_PARENT_SETTID // the kernel stores the pid before the child runs
 	}
 	pid = clone(flags, c.PID, become, s)
 	setMask(unix.SIG_SETMASK, &before, nil)
@@ -77,21 +76,22 @@ func spawnOnce(c Command, pending []siginfo) (pid int, err error) {
 	case pid < 0:
 		return 0, fmt.Errorf("%w: %w", ErrNoProcess, syscall.Errno(-pid))
 	case s.errno != 0:
-		reap(pid)
+		reapChild(pid)
 		return 0, syscall.Errno(s.errno)
 	}
 	return pid, nil
 }
 
-// clone makes a child that calls child on bare.stack, which must not return. A negative
-// result is an errno.
+// clone creates a child that calls the function child on bare.stack. That function must not
+// return. A negative result is an errno.
 //
 //go:noescape
 func clone(flags uintptr, pidOut *atomic.Int32, child func(*spawned), argument *spawned) (pid int)
 
-// become is bare Go, in the child: it execs the command in the state that execve(2)
-// would have found if this process had become the command itself. tests/inherited_test.go
-// has the list.
+// become is bare Go, and runs in the child. It restores the attributes that this process has
+// inherited, and execs the command. tests/inherited_test.go lists the attributes.
+//
+//go:norace
 func become(s *spawned) {
 	e := &atEntry
 	for _, fd := range s.inherit {
@@ -113,15 +113,15 @@ func become(s *spawned) {
 	}
 	s.scheduler.set()
 	restoreLimits()
-	// No caught signal may find its handler, in this memory, when the mask is as it was.
-	// Those that would stop the child are the exception: before it execs, that would leave
-	// this process in vfork(2), where it notices nothing. The handler notes them in the pipe,
-	// from which they are passed on to the command; and execve(2) takes the handler away.
+	// The handlers have to go before signals are unblocked, because the child must not run them
+	// in this memory. The signals that stop a process are the exception: if one of them stopped
+	// the child before it execs, this process would hang in vfork(2). The handler puts them into
+	// the queue instead, from which they are passed on to the command, and execve(2) removes it.
 	for n := syscall.Signal(1); n <= lastSignal; n++ {
 		var action sigaction
 		if e.ignored>>(n-1)&1 != 0 {
 			action.handler = sigIgnore
-		} else if stops>>(n-1)&1 != 0 {
+		} else if stopSignals>>(n-1)&1 != 0 {
 			continue
 		}
 		sys(unix.SYS_RT_SIGACTION, uintptr(n), pointer(&action), 0, 8)
@@ -146,7 +146,7 @@ type schedAttr struct {
 	runtime, deadline, period uint64
 }
 
-// get gets the scheduling policy of this thread, if fork(2) will reset it.
+// get notes the scheduling policy of this thread if fork(2) will reset it.
 func (a *schedAttr) get() {
 	const resetOnFork = 0x40000000 // SCHED_RESET_ON_FORK, sched(7)
 	if policy, _, errno := unix.RawSyscall(unix.SYS_SCHED_GETSCHEDULER, 0, 0, 0); errno == 0 && policy&resetOnFork != 0 {
@@ -154,7 +154,9 @@ func (a *schedAttr) get() {
 	}
 }
 
-// set is bare Go: it gives the child that policy, as far as the child may have it.
+// set is bare Go. It restores the policy in the child, as far as the child is permitted to.
+//
+//go:norace
 func (a *schedAttr) set() {
 	if a.size != 0 {
 		sys(unix.SYS_SCHED_SETATTR, 0, pointer(a), 0, 0)

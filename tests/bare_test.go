@@ -39,7 +39,7 @@ func TestBareGoCallsNothingOfTheRuntime(t *testing.T) {
 			calls[inside] = append(calls[inside], "an unknown function")
 		}
 	}
-	next := []string{of + "enter", of + "become", of + "watch", of + "fatal", of + "mapThriftily"}
+	next := []string{of + "enter", of + "become", of + "resume", of + "fatal", of + "mapThriftily"}
 	for i := 0; i < len(next); i++ {
 		if _, found := calls[next[i]]; !found {
 			t.Errorf("%s does not exist, or calls nothing", next[i])

@@ -17,8 +17,7 @@ const module = "github.com/poolrun/poolrun/"
 
 // arrows says which packages of the module each package may import: only lower ones.
 var arrows = map[string][]string{
-	"":                     {"internal/parser"},
-	"internal/parser":      {"internal/cli"},
+	"":                     {"internal/cli"},
 	"internal/cli":         {"pool", "gate", "supervisor", "internal/names"},
 	"pool":                 {"gate", "internal/ledger", "internal/sem", "internal/shm", "internal/futex", "internal/names", "internal/crash"},
 	"gate":                 {"internal/sem", "internal/shm", "internal/futex"},
@@ -112,7 +111,8 @@ func TestExitCodesAreDocumented(t *testing.T) {
 }
 
 // The Go runtime obeys the settings of the entry point. With more processors it would have
-// more threads than these: the supervisor, the monitor, and one or two in reserve.
+// more threads than these: the supervisor, the monitor, the thread that starts others while the
+// first one is locked (startTemplateThread in runtime/proc.go), and one or two in reserve.
 func TestPoolrunUsesOneProcessorAndALazyMonitor(t *testing.T) {
 	name := newPool(t, 1)
 	cmd, _ := startHolder(t, name)
@@ -127,30 +127,7 @@ func TestPoolrunUsesOneProcessorAndALazyMonitor(t *testing.T) {
 			lazy++
 		}
 	}
-	if lazy == 0 || len(tasks) > 4 {
+	if lazy == 0 || len(tasks) > 5 {
 		t.Errorf("of %d threads, %d have a slack of 4 ms", len(tasks), lazy)
-	}
-}
-
-// The test looks at a build without the entry point, since that build obeys GODEBUG.
-func TestAnOrdinaryRunStartsWithoutKong(t *testing.T) {
-	name := newPool(t, 1)
-	const kong = "init github.com/alecthomas/kong "
-	for _, run := range []struct {
-		args []string
-		want bool
-	}{
-		{[]string{"--pool", name, "--", "true"}, false},
-		{[]string{"version"}, true},
-	} {
-		cmd := command(t, binaries.plain, run.args...)
-		cmd.Env = append(cmd.Env, "GODEBUG=inittrace=1")
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := strings.Contains(string(out), kong); got != run.want {
-			t.Errorf("%q: kong is initialized: %v instead of %v", run.args, got, run.want)
-		}
 	}
 }

@@ -27,7 +27,7 @@ func TestANestedCallIsKnownWithoutItsEnvironment(t *testing.T) {
 				args = append(args, strings.ReplaceAll(arg, "POOL ", name+" "))
 			}
 			out := mustRun(t, args...)
-			if !strings.Contains(out, "slot 1") || !strings.Contains(out, "inside "+name) {
+			if !strings.Contains(out, "slot 1") || !strings.Contains(out, "in a slot of "+name) {
 				t.Errorf("%q", out)
 			}
 			if n := statusOf(t, name).Counters.Acquired; n != 2 {

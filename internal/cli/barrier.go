@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/poolrun/poolrun/gate"
@@ -11,23 +12,23 @@ import (
 
 type barrierCommand struct {
 	Name    poolName  `arg:"" help:"The barrier, named like a pool."`
-	Parties int       `required:"" placeholder:"N" help:"How many have to arrive. All have to give the same number."`
-	Timeout *duration `short:"w" placeholder:"DUR" help:"Give up after this time, with exit code 75: the arrival is taken back."`
+	Parties int       `required:"" placeholder:"N" help:"Wait until N callers have arrived. All of them have to give the same number."`
+	Timeout *duration `short:"w" placeholder:"DUR" help:"Wait at most DUR, then take the arrival back and exit with code 75."`
 }
 
-func (c *barrierCommand) Run() error {
+func (c *barrierCommand) execute(io.Writer) (exit, error) {
 	barrier, err := gate.NewBarrier(string(c.Name), c.Parties)
 	if err != nil {
-		return UsageError{err}
+		return exit{}, usageError{err}
 	}
-	ctx, stop, err := interruptible(c.Timeout)
+	ctx, end, err := interruptible(c.Timeout)
 	if err != nil {
-		return err
+		return exit{}, err
 	}
-	defer stop()
+	defer end()
 	err = cause(ctx, barrier.Wait(ctx))
 	if errors.Is(err, context.DeadlineExceeded) {
-		return busyError{fmt.Sprintf("not all of %d parties came to barrier %s within %v", c.Parties, c.Name, time.Duration(*c.Timeout)), exitBusy}
+		err = busyError{fmt.Sprintf("not all of %d parties arrived at barrier %s within %v", c.Parties, c.Name, time.Duration(*c.Timeout)), exitBusy}
 	}
-	return err
+	return exit{}, err
 }

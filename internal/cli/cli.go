@@ -1,19 +1,56 @@
-// Package cli is the commands of poolrun: it joins what package pool knows of slots
-// and package supervisor of commands. One file holds one command.
+// Package cli is the command line of poolrun. It joins package pool, which knows slots, and
+// package supervisor, which knows commands.
 //
-// A program that imports it runs an ordinary run in init: see early.go.
+// Each command has a file of its own. Main, in this file, parses the arguments and runs the
+// command; exit.go turns the result into messages and an exit code. The struct tags of the
+// commands are the only definition of flags, defaults and help texts. parse.go reads them by
+// kong, and quick.go reads those of an ordinary run directly.
 package cli
 
-// CommandLine is the commands, and with their struct tags the whole interface:
-// --help, parsing and the defaults come from here.
-type CommandLine struct {
-	Run     runCommand     `cmd:"" help:"Run a command in a slot of a pool. This is what poolrun does where no other command is named first: \"poolrun --pool NAME -- COMMAND\"."`
+import (
+	"io"
+	"os"
+
+	"github.com/poolrun/poolrun/supervisor"
+)
+
+// commandLine lists the commands.
+type commandLine struct {
+	Run     runCommand     `cmd:"" help:"Run a command in a slot of a pool. This is the default command: \"poolrun --pool NAME -- COMMAND\"."`
 	Init    initCommand    `cmd:"" help:"Create a pool."`
 	Destroy destroyCommand `cmd:"" help:"Remove a pool."`
-	Status  statusCommand  `cmd:"" help:"Show who holds the slots of a pool and who waits for them."`
-	Resize  resizeCommand  `cmd:"" help:"Give a pool more or fewer slots."`
-	Repair  repairCommand  `cmd:"" help:"Check a pool, mend what can be mended, and say what was found."`
-	Barrier barrierCommand `cmd:"" help:"Wait until a number of callers have arrived, and let all go on."`
-	List    listCommand    `cmd:"" help:"Show all pools, one a line."`
+	Status  statusCommand  `cmd:"" help:"Show the slots, the holders and the line of a pool."`
+	Resize  resizeCommand  `cmd:"" help:"Change the number of slots of a pool."`
+	Repair  repairCommand  `cmd:"" help:"Check a pool, mend what can be mended, and report what was found."`
+	Barrier barrierCommand `cmd:"" help:"Wait until a number of callers have arrived, and let all of them go on."`
+	List    listCommand    `cmd:"" help:"List all pools, one per line."`
 	Version versionCommand `cmd:"" help:"Show the version."`
+}
+
+// A command is one of the commands of poolrun.
+type command interface {
+	// execute does the command's work, and writes its results to out. If the error is nil,
+	// poolrun exits as the exit says. Otherwise the error decides: see conclude.
+	execute(out io.Writer) (exit, error)
+}
+
+// Main runs poolrun with these arguments and returns its exit code. It does not return if a
+// signal has ended the command, or the wait for a slot: then the same signal ends this process.
+// The calling goroutine must be locked to the process's first thread: see supervisor.Run.
+func Main(args []string) int {
+	var run runCommand
+	if parseQuickly(args, &run) {
+		return conclude(run.execute(os.Stdout))
+	}
+	// The other commands leave nothing to clean up. Those that do catch signals themselves.
+	signals, err := supervisor.Catch()
+	if err != nil {
+		return conclude(exit{}, err)
+	}
+	signals.ApplyDefaults()
+	selected, err := parse(args, new(commandLine))
+	if err != nil {
+		return conclude(exit{}, usageError{err})
+	}
+	return conclude(selected.execute(os.Stdout))
 }

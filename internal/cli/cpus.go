@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// onlineCPUs is how many CPUs of the machine are online. runtime.NumCPU is another
-// number: how many of them this process may run on, sched_getaffinity(2). A pool is
-// the machine's, and must not get its size from the affinity of its first user.
+// onlineCPUs returns how many CPUs of the machine are online. runtime.NumCPU is not the same: it
+// counts the CPUs that this process may run on (sched_getaffinity(2)). A pool belongs to the
+// machine, so its size must not depend on the affinity of the process that creates it.
 func onlineCPUs() int {
 	if text, err := os.ReadFile("/sys/devices/system/cpu/online"); err == nil {
 		if n, err := countCPUs(strings.TrimSpace(string(text))); err == nil {
@@ -24,8 +24,8 @@ func onlineCPUs() int {
 	return runtime.NumCPU()
 }
 
-// countCPULines counts the lines of /proc/stat for single CPUs, "cpu0" and so on: those
-// that are online, proc_stat(5).
+// countCPULines counts the lines for single CPUs in /proc/stat, "cpu0" and so on. Only online
+// CPUs have one (proc_stat(5)).
 func countCPULines(stat string) (n int) {
 	for line := range strings.Lines(stat) {
 		if rest, ok := strings.CutPrefix(line, "cpu"); ok && rest[0] >= '0' && rest[0] <= '9' {
@@ -35,7 +35,7 @@ func countCPULines(stat string) (n int) {
 	return n
 }
 
-// countCPUs counts the CPUs of a list like "0-3,5", cpuset(7).
+// countCPUs counts the CPUs in a list such as "0-3,5" (cpuset(7)).
 func countCPUs(list string) (n int, err error) {
 	for part := range strings.SplitSeq(list, ",") {
 		low, high, isRange := strings.Cut(part, "-")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/poolrun/poolrun/pool"
@@ -11,39 +12,39 @@ import (
 
 type destroyCommand struct {
 	Name    poolName  `arg:"" help:"The pool."`
-	Force   bool      `xor:"how" help:"Remove it now. Running commands run on, waiting ones end with exit code 2. A damaged pool is removed too."`
-	Drain   bool      `xor:"how" help:"Admit nobody new, wait until the pool is empty, then remove it."`
-	Timeout *duration `short:"w" placeholder:"DUR" help:"With --drain: give up after this time, with exit code 75, and admit newcomers again."`
+	Force   bool      `xor:"how" help:"Remove the pool now, even if it is damaged. Running commands go on, waiting ones exit with code 2."`
+	Drain   bool      `xor:"how" help:"Admit no new commands, wait until the pool is empty, and remove it."`
+	Timeout *duration `short:"w" placeholder:"DUR" help:"With --drain: wait at most DUR, then admit new commands again and exit with code 75."`
 }
 
-func (c *destroyCommand) Run() error {
+func (c *destroyCommand) execute(io.Writer) (exit, error) {
 	if c.Timeout != nil && !c.Drain {
-		return UsageError{errors.New("--timeout goes with --drain")}
+		return exit{}, usageError{errors.New("--timeout needs --drain")}
 	}
 	p, err := pool.OpenToManage(string(c.Name))
 	if c.Force && (errors.Is(err, pool.ErrDamaged) || errors.Is(err, pool.ErrVersion) || errors.Is(err, pool.ErrPermission)) {
-		return pool.Remove(string(c.Name))
+		return exit{}, pool.Remove(string(c.Name))
 	}
 	if err != nil {
-		return err
+		return exit{}, err
 	}
 	defer p.Close()
 	switch {
 	case c.Force:
-		return p.ForceDestroy()
+		return exit{}, p.ForceDestroy()
 	case c.Drain:
-		return c.drain(p)
+		return exit{}, c.drain(p)
 	default:
-		return p.Destroy()
+		return exit{}, p.Destroy()
 	}
 }
 
 func (c *destroyCommand) drain(p *pool.Pool) error {
-	ctx, stop, err := interruptible(c.Timeout)
+	ctx, end, err := interruptible(c.Timeout)
 	if err != nil {
 		return err
 	}
-	defer stop()
+	defer end()
 	err = cause(ctx, p.Drain(ctx))
 	if errors.Is(err, context.DeadlineExceeded) {
 		return busyError{fmt.Sprintf("pool %s was still in use after %v", p.Name(), time.Duration(*c.Timeout)), exitBusy}

@@ -9,16 +9,16 @@ import (
 	"github.com/poolrun/poolrun/pool"
 )
 
-// What the command finds in its environment.
+// The variables that poolrun sets for the command.
 const (
-	heldVariable  = "POOLRUN_HELD"  // the holds of this process and its ancestors
-	slotVariable  = "POOLRUN_SLOT"  // the first slot's number
-	slotsVariable = "POOLRUN_SLOTS" // all, separated by commas
-	itemVariable  = "POOLRUN_ITEM"  // what they stand for, separated by newlines
+	heldVariable  = "POOLRUN_HELD"  // the leases of this process and its ancestors
+	slotVariable  = "POOLRUN_SLOT"  // the number of the first slot
+	slotsVariable = "POOLRUN_SLOTS" // the numbers of all slots, separated by commas
+	itemVariable  = "POOLRUN_ITEM"  // the items of the slots, separated by newlines
 )
 
-// describe adds what a command may know of its slots to its environment. What an outer
-// pool has said there goes: it would be taken for this pool's.
+// describe adds the description of a command's slots to its environment. It removes the
+// description of an outer pool's slots, which would be taken for this pool's.
 func describe(env []string, hold pool.LeaseID, slots []int, items []string) []string {
 	all := joinInts(slots)
 	first, _, _ := strings.Cut(all, ",")
@@ -35,18 +35,18 @@ func set(env []string, key, value string) []string {
 	return append(unset(env, key), key+"="+value)
 }
 
-// unset removes a variable, however often it is there.
+// unset removes all entries of a variable.
 func unset(env []string, key string) []string {
 	return slices.DeleteFunc(env, func(entry string) bool { return strings.HasPrefix(entry, key+"=") })
 }
 
-// maxHeldBytes keeps what is handed on small, whatever was inherited: execve(2) takes
-// no string of more than 128 kB, and the environment is part of its limit for all.
+// maxHeldBytes limits the size of POOLRUN_HELD, because execve(2) limits the size of one string
+// and of the whole environment.
 const maxHeldBytes = 4096
 
-// held is what a command inherits as POOLRUN_HELD: this hold, and of those that were
-// inherited the latest one for each pool that is still held. So it does not grow where
-// commands start their own successors. If there are too many, the oldest go.
+// held returns the POOLRUN_HELD of a command: this hold and, for each other pool, the latest
+// inherited hold that still holds slots. So it does not grow when commands start their own
+// successors. If it gets too long, the oldest holds are dropped.
 func held(hold pool.LeaseID) string {
 	text := hold.String()
 	var pools []string // the latest first
@@ -70,9 +70,9 @@ func held(hold pool.LeaseID) string {
 	return text
 }
 
-// firstHeld is the text of the first of some holds on a pool that is still held. A pool
-// that is closed to the user as whom the caller runs by now cannot be asked: then it is
-// the first, since commands that run as another user may be able to ask.
+// firstHeld returns the first of these holds on a pool that still holds slots, or "" if none
+// does. If this user may not open the pool, it returns the first hold unchecked, because a
+// command that runs as another user may be able to check it.
 func firstHeld(name string, holds []pool.LeaseID) string {
 	p, err := pool.Open(name)
 	if errors.Is(err, pool.ErrPermission) {
@@ -90,10 +90,10 @@ func firstHeld(name string, holds []pool.LeaseID) string {
 	return ""
 }
 
-// heldByAncestor returns a hold on this pool under which the caller runs already;
-// no slots where there is none. The environment says so, and the ledger has to
-// confirm it: the caller may be a daemon that has outlived its slot. Where the
-// environment was cleared on the way (sudo, env -i), the kernel and the ledger may know.
+// heldByAncestor returns the hold on this pool under which this process runs already, with its
+// slots and items. It returns no slots if there is none. The hold is in the environment, and the
+// ledger has to confirm it, because a daemon can outlive its slot. If the environment was cleared
+// on the way (sudo, env -i), the kernel's locks and the ledger can still show the hold.
 func heldByAncestor(p *pool.Pool) (pool.LeaseID, []int, []string) {
 	for _, hold := range pool.ParseLeaseIDs(os.Getenv(heldVariable)) {
 		if slots, items, err := p.HeldSlots(hold); err == nil && len(slots) > 0 {

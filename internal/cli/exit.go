@@ -10,35 +10,36 @@ import (
 	"github.com/poolrun/poolrun/supervisor"
 )
 
-// The exit codes of poolrun itself. A command that ran passes its own on.
+// The exit codes of poolrun itself. If a command ran, poolrun exits as the command did.
 const (
-	exitFailure       = 2   // invalid input, or an IPC resource missing, refused, damaged or full
-	exitBusy          = 75  // EX_TEMPFAIL of sysexits.h: no slot in time
+	exitFailure       = 2   // invalid input, or an IPC resource that is missing, refused, damaged or full
+	exitBusy          = 75  // no slot in time: EX_TEMPFAIL of sysexits.h
 	exitCannotExecute = 126 // as in a shell
-	exitNotFound      = 127
+	exitNotFound      = 127 // as in a shell
 )
 
-// A UsageError is a command line that means nothing.
-type UsageError struct{ Cause error }
+// An exit is how poolrun exits: with a code, or by a signal. The zero value means success.
+type exit struct {
+	code   int
+	signal syscall.Signal
+}
 
-func (u UsageError) Error() string { return u.Cause.Error() }
-func (u UsageError) Unwrap() error { return u.Cause }
+// A usageError means that the command line is invalid.
+type usageError struct{ cause error }
 
-// An ended is how a command that ran has ended.
-type ended struct{ supervisor.Status }
+func (u usageError) Error() string { return u.cause.Error() }
+func (u usageError) Unwrap() error { return u.cause }
 
-func (e ended) Error() string { return fmt.Sprintf("exit status %d", e.ExitCode()) }
-
-// A busyError is that there was no slot in time, or that a pool was in use for
-// too long.
+// A busyError means that there was no slot in time, or that a pool or barrier was not ready in
+// time.
 type busyError struct {
-	text string
+	text string // no message if empty
 	code int
 }
 
 func (b busyError) Error() string { return b.text }
 
-// A commandError is a command that cannot be run.
+// A commandError means that the command cannot be run.
 type commandError struct {
 	name  string
 	cause error
@@ -51,33 +52,31 @@ func (c commandError) Error() string {
 	return fmt.Sprintf("%s: cannot execute: %s", printable(c.name), c.cause)
 }
 
-// isMissing reports whether the command itself is what was not found: not, say, the
-// interpreter that it names.
+// isMissing reports whether the command's file is missing. A missing interpreter is another
+// error, although execve(2) returns ENOENT for both.
 func (c commandError) isMissing() bool { return c.cause == syscall.ENOENT }
 
-// Conclude says what there is to say of an error, and returns the exit code, or
-// ends the process by the signal that ended its work.
-func Conclude(err error) int {
-	var (
-		end         ended
-		interrupted supervisor.Interrupted
-		command     commandError
-		busy        busyError
-	)
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &end):
-		if n, ok := end.Signal(); ok {
-			supervisor.Die(n)
-		}
-		return end.ExitCode()
-	case errors.As(err, &interrupted):
-		supervisor.Die(interrupted.Signal)
+// conclude ends the work of poolrun. If err is nil it returns the exit code of how, and otherwise
+// reports the error and returns the error's exit code. It does not return if a signal has ended
+// the command or the work, because the same signal then ends this process.
+func conclude(how exit, err error) int {
+	if interrupted, ok := errors.AsType[supervisor.Interrupted](err); ok {
+		how = exit{signal: interrupted.Signal}
+	} else if err != nil {
+		report(err)
+		how = exit{code: codeOf(err)}
 	}
-	// The message may block, and all is in order.
+	if how.signal != 0 {
+		supervisor.ExitBySignal(how.signal)
+	}
+	return how.code
+}
+
+// report writes the message of an error, and a hint if there is one.
+func report(err error) {
+	// Writing can block, and poolrun has cleaned up, so a signal may end it.
 	if signals, err := supervisor.Catch(); err == nil {
-		signals.Default()
+		signals.RestoreDefaults()
 	}
 	if err.Error() != "" {
 		say("%s", err)
@@ -85,34 +84,34 @@ func Conclude(err error) int {
 	if text := hint(err); text != "" {
 		sayHint(text)
 	}
+}
+
+func codeOf(err error) int {
+	busy, isBusy := errors.AsType[busyError](err)
+	command, isCommand := errors.AsType[commandError](err)
 	switch {
-	case errors.As(err, &busy):
+	case isBusy:
 		return busy.code
 	case errors.Is(err, pool.ErrInUse):
 		return exitBusy
-	case errors.As(err, &command):
-		if command.isMissing() {
-			return exitNotFound
-		}
+	case isCommand && command.isMissing():
+		return exitNotFound
+	case isCommand:
 		return exitCannotExecute
 	}
 	return exitFailure
 }
 
-// hint tells how to get on after an error, where that is sure to help.
+// hint returns what to do about an error, if that is certain to help.
 func hint(err error) string {
-	var (
-		usage   UsageError
-		command commandError
-		about   *pool.Error
-	)
-	if errors.As(err, &usage) {
+	if errors.As(err, new(usageError)) {
 		return `try "poolrun --help"`
 	}
-	if errors.As(err, &command) && command.isMissing() && isAssignment(command.name) {
+	if command, ok := errors.AsType[commandError](err); ok && command.isMissing() && isAssignment(command.name) {
 		return "to set a variable for the command, use env(1): poolrun ... -- env " + printable(command.name) + " COMMAND"
 	}
-	if !errors.As(err, &about) {
+	about, ok := errors.AsType[*pool.Error](err)
+	if !ok {
 		return ""
 	}
 	switch about.Kind {
@@ -124,13 +123,12 @@ func hint(err error) string {
 		}
 		return fmt.Sprintf("mend it with %q", "poolrun repair "+about.Pool)
 	case pool.ErrInUse:
-		return "wait for it with --drain, or remove it all the same with --force"
+		return fmt.Sprintf("to remove it as soon as it is empty, use %q", "poolrun destroy --drain "+about.Pool)
 	}
 	return ""
 }
 
-// isAssignment reports whether a shell would take a first word for the assignment of
-// a variable.
+// isAssignment reports whether a shell would read a first word as the assignment of a variable.
 func isAssignment(word string) bool {
 	name, _, found := strings.Cut(word, "=")
 	return found && name != "" && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789") == ""

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 
 	"github.com/poolrun/poolrun/internal/names"
@@ -10,28 +11,28 @@ import (
 
 type initCommand struct {
 	Name    poolName `arg:"" help:"The pool, like /db."`
-	Size    poolSize `short:"s" placeholder:"N" help:"How many slots it has: 1 to 4096, or a percentage of the CPUs, like 50%."`
-	Mode    fileMode `default:"0600" placeholder:"MODE" help:"Who may use it, as in chmod(1) (default: 0600, only its owner; 0660 for a group)."`
-	Group   string   `placeholder:"GROUP" help:"The group to which it belongs."`
-	Item    []string `placeholder:"TEXT" sep:"none" help:"What a slot stands for: a port, a GPU, an account. Repeat it once for each slot; --size may then be left out."`
-	ExistOk bool     `help:"It is no error if the pool exists already, whatever it is like."`
+	Size    poolSize `short:"s" placeholder:"N" help:"Give the pool N slots: 1 to 4096, or a percentage of the CPUs, like 50%."`
+	Mode    fileMode `default:"0600" placeholder:"MODE" help:"Set the permissions, as in chmod(1) (default: 0600, only the owner; 0660 for a group)."`
+	Group   string   `placeholder:"GROUP" help:"Give the pool to this group."`
+	Item    []string `placeholder:"TEXT" sep:"none" help:"Say what a slot stands for: a port, a GPU, an account. Repeat this for each slot; --size can then be omitted."`
+	ExistOk bool     `help:"Succeed if the pool exists already, whatever its size and mode."`
 }
 
-func (c *initCommand) Run() error {
+func (c *initCommand) execute(io.Writer) (exit, error) {
 	if c.Size == 0 && len(c.Item) == 0 {
-		return UsageError{errors.New("missing flags: --size=N")}
+		return exit{}, usageError{errors.New("missing flags: --size=N")}
 	}
 	config := pool.Config{Size: int(c.Size), Mode: fs.FileMode(c.Mode), Items: c.Item}
 	if c.Group != "" {
 		gid, err := names.Group(c.Group)
 		if err != nil {
-			return UsageError{err}
+			return exit{}, usageError{err}
 		}
 		config.Group = &gid
 	}
 	err := pool.Create(string(c.Name), config)
 	if c.ExistOk && errors.Is(err, pool.ErrExist) {
-		return nil
+		return exit{}, nil
 	}
-	return err
+	return exit{}, err
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/poolrun/poolrun/pool"
 )
 
-// The JSON of a status. Fields are added to it, never renamed or removed.
+// statusJSON is the JSON form of a status. Fields may be added, but not renamed or removed.
 type statusJSON struct {
 	Name      string       `json:"name"`
 	Size      int          `json:"size"`
@@ -29,7 +29,7 @@ type holderJSON struct {
 	Slots       []int     `json:"slots"`
 	Item        string    `json:"item"`
 	PID         int       `json:"pid"`
-	CommandPID  *int      `json:"command_pid"` // null until the command runs: kill(2) takes 0 for the caller's own group
+	CommandPID  *int      `json:"command_pid"` // null until the command runs, since kill(2) would take 0 for the caller's group
 	User        string    `json:"user"`
 	Weight      int       `json:"weight"`
 	State       string    `json:"state"`

@@ -8,15 +8,15 @@ import (
 
 type listCommand struct{}
 
-func (c *listCommand) Run(out io.Writer) error {
+func (c *listCommand) execute(out io.Writer) (exit, error) {
 	all, err := statusOfAll()
 	if err != nil {
-		return err
+		return exit{}, err
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "POOL\tSIZE\tIN USE\tWAITING\tMODE")
 	for _, s := range all {
 		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%04o\n", printable(s.Name), s.Size, s.InUse, len(s.Waiters), s.Mode)
 	}
-	return table.Flush()
+	return exit{}, table.Flush()
 }

@@ -8,42 +8,44 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// say writes one message to standard error, in one piece, so that those of
-// several processes do not mix. It does not go through package os: a write there
-// to a closed pipe would end the process, and with it the supervision. What a message
-// quotes can hold any byte: none of it reaches a terminal as a control character.
+// say writes one message to standard error. It uses a single write, so that messages of several
+// processes do not mix. It does not use package os, where a write to a closed pipe ends the
+// process and with it the supervision. A message can quote arbitrary bytes, so characters that a
+// terminal would interpret are replaced.
 func say(format string, args ...any) {
 	messages.write("poolrun: " + printable(fmt.Sprintf(format, args...)) + "\n")
 }
 
 func sayHint(text string) { messages.write("hint: " + printable(text) + "\n") }
 
-// A write to a full pipe, or to a terminal in ^S, can block for ever, and nothing that
-// can block may stand between the end of a command and the release of its slot. So from
-// hold to flush, messages are written by a goroutine of its own.
-var messages queue
+// messages are the messages to standard error.
+var messages messageQueue
 
-type queue struct {
-	mutex   sync.Mutex
-	held    bool
-	texts   []string
-	writing chan struct{} // closed when there is nothing more to write; nil where nobody writes
+// A messageQueue writes messages. A write can block for ever, to a full pipe or to a terminal
+// after Ctrl-S, and nothing that can block may come between the end of a command and the release
+// of its slot. So between deferWrites and flush, a goroutine writes the messages.
+type messageQueue struct {
+	mutex    sync.Mutex
+	deferred bool
+	texts    []string
+	writing  chan struct{} // closed when the goroutine has written all; nil if there is no goroutine
 }
 
-func (q *queue) write(text string) {
+func (q *messageQueue) write(text string) {
 	if !q.add(text) {
 		unix.Write(2, []byte(text))
 		return
 	}
-	// The command may write too. Usually this message then stands before that.
+	// The command may write too. This lets the message usually come first.
 	runtime.Gosched()
 }
 
-// add leaves a text to the goroutine that writes, if there is one, or should be.
-func (q *queue) add(text string) bool {
+// add hands a text to the goroutine, and starts the goroutine if necessary. It returns false if
+// the caller has to write the text.
+func (q *messageQueue) add(text string) bool {
 	q.mutex.Lock()
 	defer q.mutex.Unlock()
-	if !q.held && q.writing == nil {
+	if !q.deferred && q.writing == nil {
 		return false
 	}
 	q.texts = append(q.texts, text)
@@ -54,13 +56,14 @@ func (q *queue) add(text string) bool {
 	return true
 }
 
-func (q *queue) drain() {
+// drain runs in the goroutine, until there is nothing more to write.
+func (q *messageQueue) drain() {
 	for text, ok := q.next(); ok; text, ok = q.next() {
 		unix.Write(2, []byte(text))
 	}
 }
 
-func (q *queue) next() (text string, ok bool) {
+func (q *messageQueue) next() (text string, ok bool) {
 	q.mutex.Lock()
 	defer q.mutex.Unlock()
 	if len(q.texts) == 0 {
@@ -72,21 +75,21 @@ func (q *queue) next() (text string, ok bool) {
 	return text, true
 }
 
-// hold makes messages wait for nobody, until flush.
-func (q *queue) hold() {
+// deferWrites lets the goroutine write all messages until flush.
+func (q *messageQueue) deferWrites() {
 	q.mutex.Lock()
 	defer q.mutex.Unlock()
-	q.held = true
+	q.deferred = true
 }
 
-// flush waits until all messages are written. It calls blocked first if it has to wait.
-func (q *queue) flush(blocked func()) {
+// flush blocks until all messages are written. If it has to wait, it calls beforeWait first.
+func (q *messageQueue) flush(beforeWait func()) {
 	q.mutex.Lock()
-	q.held = false
+	q.deferred = false
 	writing := q.writing
 	q.mutex.Unlock()
 	if writing != nil {
-		blocked()
+		beforeWait()
 		<-writing
 	}
 }

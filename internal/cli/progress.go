@@ -12,13 +12,13 @@ import (
 
 const progressInterval = 30 * time.Second
 
-// tellWait says what poolrun waits for, at once and then now and then.
-func (c *runCommand) tellWait(ctx context.Context, p *pool.Pool) {
+// reportWait reports what poolrun waits for, at once and then at intervals.
+func (c *runCommand) reportWait(ctx context.Context, p *pool.Pool) {
 	ticker := time.NewTicker(progressInterval)
 	defer ticker.Stop()
 	for {
 		if s, err := p.Status(); err == nil && ctx.Err() == nil {
-			if text := waitsFor(s, os.Getpid()); text != "" {
+			if text := describeWait(s, os.Getpid()); text != "" {
 				say("%s", text)
 			}
 		}
@@ -30,8 +30,8 @@ func (c *runCommand) tellWait(ctx context.Context, p *pool.Pool) {
 	}
 }
 
-// waitsFor describes the wait of the process with this pid, if it waits.
-func waitsFor(s pool.Status, pid int) string {
+// describeWait describes what a process waits for. It returns "" if the process does not wait.
+func describeWait(s pool.Status, pid int) string {
 	for i, w := range s.Waiters {
 		if w.PID == pid {
 			return fmt.Sprintf("waiting for a slot of %s: place %d of %d in line, %d of %d slots in use%s",
@@ -41,12 +41,13 @@ func waitsFor(s pool.Status, pid int) string {
 	return ""
 }
 
-const maxHoldersTold = 4
+// maxHolders is how many holders a message names.
+const maxHolders = 4
 
 func heldBy(s pool.Status) string {
 	var texts []string
 	for _, h := range s.Holders {
-		if len(texts) == maxHoldersTold {
+		if len(texts) == maxHolders {
 			texts = append(texts, "...")
 			break
 		}

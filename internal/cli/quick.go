@@ -10,16 +10,16 @@ import (
 	"unicode"
 )
 
-// ParseQuickly parses the arguments of an ordinary run, from the same struct tags
-// as kong and to the same result. kong takes longer to make its model of all
-// commands than a short command takes to run.
+// parseQuickly parses the arguments of an ordinary run from the struct tags that kong uses, with
+// the same result. Without it each run would build kong's model of all commands, which takes
+// longer than a short command.
 //
-// It reports false where it is not sure, and that is all it says of an error: then
-// kong parses. TestBothParsersAgree, in package parser, holds it to that.
-func ParseQuickly(args []string, c *runCommand) bool {
+// It returns false for arguments that it does not understand, and for errors. kong then parses
+// the arguments again. TestBothParsersAgree compares the two.
+func parseQuickly(args []string, c *runCommand) bool {
 	if len(args) > 0 && args[0] == "run" {
 		args = args[1:]
-	} else if len(args) == 0 || IsCommandName(args[0]) {
+	} else if len(args) == 0 || isCommandName(args[0]) {
 		return false
 	}
 	flags := quickFlags{reflect.ValueOf(c).Elem(), 0}
@@ -34,9 +34,8 @@ func ParseQuickly(args []string, c *runCommand) bool {
 	return len(args) > 0 && !(len(args) == 1 && args[0] == "--") && flags.complete()
 }
 
-// CommandNames are the names of all commands.
-func CommandNames() []string {
-	commands := reflect.TypeFor[CommandLine]()
+func commandNames() []string {
+	commands := reflect.TypeFor[commandLine]()
 	names := make([]string, commands.NumField())
 	for i := range names {
 		names[i] = kebab(commands.Field(i).Name)
@@ -44,17 +43,15 @@ func CommandNames() []string {
 	return names
 }
 
-// IsCommandName reports whether a first word names a command.
-func IsCommandName(word string) bool { return slices.Contains(CommandNames(), word) }
+func isCommandName(word string) bool { return slices.Contains(commandNames(), word) }
 
-// quickFlags are the flags of a command, and which of them have been given.
+// quickFlags are the flags of a command.
 type quickFlags struct {
 	command reflect.Value
-	given   uint64 // bit i: field i
+	given   uint64 // bit i: the flag of field i is on the command line
 }
 
-// parse parses the flag that arguments begin with, and reports how many of them it
-// takes.
+// parse parses the flag at the beginning of args, and returns how many arguments the flag takes.
 func (q *quickFlags) parse(args []string) (taken int, ok bool) {
 	name, value, attached := "", "", false
 	isLong := strings.HasPrefix(args[0], "--")
@@ -91,7 +88,8 @@ func (q *quickFlags) find(name string, isLong bool) int {
 	return -1
 }
 
-// complete gives what was not given its value from the environment, or its default.
+// complete sets the flags that are not on the command line from the environment, or to their
+// defaults.
 func (q *quickFlags) complete() bool {
 	t := q.command.Type()
 	for i := range t.NumField() {
@@ -99,7 +97,7 @@ func (q *quickFlags) complete() bool {
 		if q.given&(1<<i) != 0 || isArgument(f) {
 			continue
 		}
-		text := FromEnvironment(f.Tag.Get("env"))
+		text := fromEnvironment(f.Tag.Get("env"))
 		found := text != ""
 		if !found {
 			text, found = f.Tag.Lookup("default")
@@ -111,16 +109,18 @@ func (q *quickFlags) complete() bool {
 	return true
 }
 
-// FromEnvironment is the value that a variable gives to a flag that is not on the
-// command line. An empty variable counts as unset, and so does one without a name.
-func FromEnvironment(variable string) string { return os.Getenv(variable) }
+// fromEnvironment returns the value that a variable gives to a flag that is not on the command
+// line. It returns "" for an empty variable, which counts as unset, and for a flag without a
+// variable.
+func fromEnvironment(variable string) string { return os.Getenv(variable) }
 
 func isArgument(f reflect.StructField) bool {
 	_, is := f.Tag.Lookup("arg")
 	return is
 }
 
-// setValue sets a flag to a value that leaves no doubt.
+// setValue sets a flag. It returns false for a value that is invalid, or that kong may read in
+// another way.
 func setValue(field reflect.Value, text string) bool {
 	if text == "" || strings.HasPrefix(text, "-") {
 		return false
@@ -140,7 +140,7 @@ func setValue(field reflect.Value, text string) bool {
 	return err == nil && strconv.Itoa(n) == text
 }
 
-// kebab is the name that kong gives to a field: BusyExitCode is busy-exit-code.
+// kebab returns the name of a field's flag, as kong forms it: busy-exit-code for BusyExitCode.
 func kebab(name string) string {
 	var out strings.Builder
 	for i, r := range name {

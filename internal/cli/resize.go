@@ -1,22 +1,26 @@
 package cli
 
-import "github.com/poolrun/poolrun/pool"
+import (
+	"io"
+
+	"github.com/poolrun/poolrun/pool"
+)
 
 type resizeCommand struct {
 	Name poolName `arg:"" help:"The pool."`
-	Size newSize  `arg:"" placeholder:"N" help:"How many slots it is to have. More: waiting commands start at once. Fewer: running ones end in peace. 0 pauses the pool."`
+	Size newSize  `arg:"" placeholder:"N" help:"The new number of slots. If it grows, waiting commands start at once. If it shrinks, running commands finish undisturbed. 0 pauses the pool."`
 }
 
-func (c *resizeCommand) Run() error {
+func (c *resizeCommand) execute(io.Writer) (exit, error) {
 	p, err := pool.OpenToManage(string(c.Name))
 	if err != nil {
-		return err
+		return exit{}, err
 	}
 	defer p.Close()
-	return p.Resize(int(c.Size))
+	return exit{}, p.Resize(int(c.Size))
 }
 
-// A newSize is a poolSize, or 0.
+// A newSize is a poolSize or 0.
 type newSize int
 
 func (s *newSize) UnmarshalText(text []byte) error {

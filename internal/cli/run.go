@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"syscall"
 	"time"
@@ -13,82 +14,82 @@ import (
 )
 
 type runCommand struct {
-	Pool         poolName  `short:"p" required:"" env:"POOLRUN_POOL" placeholder:"NAME" help:"The pool, like /db."`
-	Timeout      *duration `short:"w" env:"POOLRUN_TIMEOUT" placeholder:"DUR" help:"The longest wait for a slot, like 5s or 1m30s or 2.5 (default: wait for ever)."`
+	Pool         poolName  `short:"p" required:"" env:"POOLRUN_POOL" placeholder:"NAME" help:"Use this pool, like /db."`
+	Timeout      *duration `short:"w" env:"POOLRUN_TIMEOUT" placeholder:"DUR" help:"Wait at most DUR for a slot, like 5s, 1m30s or 2.5 (default: wait for ever)."`
 	Nonblock     bool      `short:"n" help:"Do not wait: the same as --timeout 0."`
-	BusyExitCode busyCode  `short:"E" default:"75" env:"POOLRUN_BUSY_EXIT_CODE" placeholder:"N" help:"Exit code where there was no slot in time (default: 75)."`
+	BusyExitCode busyCode  `short:"E" default:"75" env:"POOLRUN_BUSY_EXIT_CODE" placeholder:"N" help:"Exit with code N if there is no slot in time (default: 75)."`
 	Size         poolSize  `short:"s" env:"POOLRUN_SIZE" placeholder:"SIZE" help:"Create the pool with this size if it does not exist."`
 	Weight       int       `short:"k" default:"1" placeholder:"N" help:"Take N slots at once, all or none (default: 1)."`
-	Priority     int       `default:"0" placeholder:"N" help:"-20 to 19, as nice(1): a lower number goes first; first come, first served among equals (default: 0)."`
+	Priority     int       `default:"0" placeholder:"N" help:"Wait with priority N, -20 to 19 as for nice(1): lower goes first, equals in order of arrival (default: 0)."`
 	Close        bool      `short:"o" help:"Do not let the command inherit the descriptor that keeps its slot if poolrun is killed."`
-	Verbose      bool      `short:"v" help:"Say what poolrun waits for and how long things took."`
-	Quiet        bool      `short:"q" help:"Say nothing but errors."`
+	Verbose      bool      `short:"v" help:"Report what poolrun waits for, how long it waited, and how long the command ran."`
+	Quiet        bool      `short:"q" help:"Print nothing but errors."`
 
-	Command []string `arg:"" passthrough:"partial" help:"What to run, with its arguments."`
+	Command []string `arg:"" passthrough:"partial" help:"The command to run, with its arguments."`
 }
 
-func (c *runCommand) Run() (err error) {
+// execute has two regimes: see package supervisor. Until the command exists, every failure is
+// final, and execute returns it after it has returned the slot.
+func (c *runCommand) execute(io.Writer) (how exit, err error) {
 	if c.Command[0] == "--" { // kong keeps it
 		c.Command = c.Command[1:]
 	}
 	if len(c.Command) == 0 {
-		return UsageError{errors.New("no command to run")}
+		return exit{}, usageError{errors.New("no command to run")}
 	}
-	// Before the command exists every failure is final.
 	signals, err := supervisor.Catch()
 	if err != nil {
-		return err
+		return exit{}, err
 	}
-	signals.Keep()
-	messages.hold()
+	signals.Hold()
+	messages.deferWrites()
 	defer func() {
-		// A signal ends poolrun at once, whoever reads its messages or does not.
+		// After a signal poolrun ends at once, even if its messages are not written yet.
 		if !errors.As(err, new(supervisor.Interrupted)) {
-			messages.flush(signals.Default)
+			messages.flush(signals.RestoreDefaults)
 		}
 	}()
-	path, err := supervisor.Look(c.Command[0])
+	path, err := supervisor.LookPath(c.Command[0])
 	if err != nil {
-		return commandError{c.Command[0], err}
+		return exit{}, commandError{c.Command[0], err}
 	}
 	p, err := c.open()
 	if err != nil {
-		return err
+		return exit{}, err
 	}
 	command := supervisor.Command{Path: path, Args: c.Command, Env: supervisor.Environ()}
 	if hold, slots, items := heldByAncestor(p); slots != nil {
-		c.talk("this is inside %s already: no slot of its own is needed", p.Name())
+		c.talk("poolrun runs in a slot of %s already, and needs no other", p.Name())
 		command.Env = describe(command.Env, hold, slots, items)
 		return c.supervise(signals, command)
 	}
 
 	lease, err := c.acquire(signals, p)
 	if err != nil {
-		return err
+		return exit{}, err
 	}
-	// Whatever else goes wrong, the slot is given back.
 	defer c.release(p, lease)
 	c.talk("got slot %s after %v", joinInts(lease.Slots()), lease.Waited().Round(time.Millisecond))
 	if !c.Close {
 		guard, err := lease.Guard()
 		if err != nil {
-			return err
+			return exit{}, err
 		}
 		command.Inherit = []int{guard}
 	}
 	command.Env = describe(command.Env, lease.ID(), lease.Slots(), lease.Items())
 	if command.PID, err = lease.CommandPID(); err != nil {
-		return err
+		return exit{}, err
 	}
-	command.Watch = c.watch(lease)
+	command.Poll = c.checkGuard(lease)
 	return c.supervise(signals, command)
 }
 
-// watch notes the command's pid in the lease, and then looks whether the command keeps
-// the guard: soon, for most that close what they inherited do so at their start, and
-// then ever more rarely.
-func (c *runCommand) watch(lease *pool.Lease) func(pid int) time.Duration {
-	const soonest, rarest = 100 * time.Millisecond, 10 * time.Second
+// checkGuard returns a function that notes the command's pid in the lease at its first call, and
+// later checks that the command keeps the guard. Most commands that close the descriptors which
+// they inherit do so when they start. So the checks begin early, and become rarer.
+func (c *runCommand) checkGuard(lease *pool.Lease) func(pid int) time.Duration {
+	const shortest, longest = 100 * time.Millisecond, 10 * time.Second
 	next := time.Duration(0)
 	return func(pid int) time.Duration {
 		if next == 0 {
@@ -99,12 +100,12 @@ func (c *runCommand) watch(lease *pool.Lease) func(pid int) time.Duration {
 		} else if open, err := lease.CheckGuard(); !open || err != nil {
 			return 0
 		}
-		next = min(max(soonest, 2*next), rarest)
+		next = min(max(shortest, 2*next), longest)
 		return next
 	}
 }
 
-// open opens the pool, and creates it first where the caller has given a size.
+// open opens the pool. With --size it creates the pool first if necessary.
 func (c *runCommand) open() (*pool.Pool, error) {
 	name := string(c.Pool)
 	for {
@@ -121,22 +122,24 @@ func (c *runCommand) open() (*pool.Pool, error) {
 		if !errors.Is(err, pool.ErrNotExist) {
 			return nil, err
 		}
-		// Others may create or destroy it at this moment.
+		// Another process may create or destroy the pool at the same time.
 		if err := pool.Create(name, pool.Config{Size: int(c.Size)}); err != nil && !errors.Is(err, pool.ErrExist) {
 			return nil, err
 		}
 	}
 }
 
-// acquire gets a slot, unless time is up or a deadly signal comes first. One that stops
-// poolrun does not cost it its place.
+// acquire acquires the slots. A deadly signal ends the wait. A signal that stops poolrun does not
+// cost it its place in line.
 func (c *runCommand) acquire(signals *supervisor.Signals, p *pool.Pool) (*pool.Lease, error) {
-	ctx, stop := signals.Context(c.Timeout.after(time.Now()), p.Suspend)
-	defer stop()
-	lease, err := c.waitFor(ctx, p)
-	var interrupted supervisor.Interrupted
-	if errors.As(context.Cause(ctx), &interrupted) {
-		if lease != nil { // it came together with the signal
+	if c.Timeout != nil && *c.Timeout == 0 {
+		c.Nonblock, c.Timeout = true, nil
+	}
+	ctx, end := signals.Context(c.Timeout.after(time.Now()), p.Suspend)
+	defer end()
+	lease, err := c.acquireUntil(ctx, p)
+	if interrupted, ok := errors.AsType[supervisor.Interrupted](context.Cause(ctx)); ok {
+		if lease != nil { // acquired just as the signal arrived
 			c.release(p, lease)
 		}
 		return nil, interrupted
@@ -144,28 +147,28 @@ func (c *runCommand) acquire(signals *supervisor.Signals, p *pool.Pool) (*pool.L
 	return lease, err
 }
 
-func (c *runCommand) waitFor(ctx context.Context, p *pool.Pool) (*pool.Lease, error) {
+func (c *runCommand) acquireUntil(ctx context.Context, p *pool.Pool) (*pool.Lease, error) {
 	options := []pool.Option{
 		pool.WithCommand(strings.Join(c.Command, " ")),
 		pool.WithWeight(c.Weight),
 		pool.WithPriority(c.Priority),
 	}
-	if c.Nonblock || c.Timeout != nil && *c.Timeout == 0 {
-		ctx.Done() // listen: whoever has the ledger lock may be stopped
+	if c.Nonblock {
+		ctx.Done() // take signals: the process that has the ledger lock may be stopped
 		lease, err := p.TryAcquire(options...)
 		if errors.Is(err, pool.ErrBusy) {
-			return nil, c.busy(err.Error())
+			err = c.busy(err.Error())
 		}
 		return lease, err
 	}
 	if c.Verbose {
 		progress, stop := context.WithCancel(ctx)
 		defer stop()
-		options = append(options, pool.OnWait(func() { go c.tellWait(progress, p) }))
+		options = append(options, pool.OnWait(func() { go c.reportWait(progress, p) }))
 	}
 	lease, err := p.Acquire(ctx, options...)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return nil, c.busy(fmt.Sprintf("no free slot in pool %s within %v", p.Name(), time.Duration(*c.Timeout)))
+		err = c.busy(fmt.Sprintf("no free slot in pool %s within %v", p.Name(), time.Duration(*c.Timeout)))
 	}
 	return lease, err
 }
@@ -177,21 +180,22 @@ func (c *runCommand) busy(text string) error {
 	return busyError{text, int(c.BusyExitCode)}
 }
 
-// supervise runs the command. From its start on nothing stops the supervision.
-func (c *runCommand) supervise(signals *supervisor.Signals, command supervisor.Command) error {
+// supervise runs the command to its end.
+func (c *runCommand) supervise(signals *supervisor.Signals, command supervisor.Command) (exit, error) {
 	began := time.Now()
-	command.Refused = func(n syscall.Signal, pid int, err error) {
+	command.OnRefused = func(n syscall.Signal, pid int, err error) {
 		say("cannot pass %s on to the command (pid %d): %s", supervisor.SignalName(n), pid, err)
 	}
 	status, err := signals.Run(command)
 	switch {
 	case errors.As(err, new(supervisor.Interrupted)), errors.Is(err, supervisor.ErrNoProcess):
-		return err
+		return exit{}, err
 	case err != nil:
-		return commandError{c.Command[0], err}
+		return exit{}, commandError{c.Command[0], err}
 	}
 	c.talk("the command ran for %v", time.Since(began).Round(time.Millisecond))
-	return ended{status}
+	n, _ := status.Signal()
+	return exit{status.ExitCode(), n}, nil
 }
 
 func (c *runCommand) release(p *pool.Pool, lease *pool.Lease) {
@@ -206,12 +210,14 @@ func (c *runCommand) release(p *pool.Pool, lease *pool.Lease) {
 	}
 }
 
+// warn prints a warning, unless --quiet is given.
 func (c *runCommand) warn(format string, args ...any) {
 	if !c.Quiet {
 		say("warning: "+format, args...)
 	}
 }
 
+// talk prints a message if --verbose is given.
 func (c *runCommand) talk(format string, args ...any) {
 	if c.Verbose {
 		say(format, args...)

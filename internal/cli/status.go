@@ -15,11 +15,13 @@ import (
 )
 
 type statusCommand struct {
-	Name   poolName `arg:"" optional:"" help:"The pool (default: all that you can read)."`
-	Format string   `enum:"text,json" default:"text" placeholder:"FORMAT" help:"text or json (default: text)."`
+	Name   poolName `arg:"" optional:"" help:"The pool (default: all pools that you can read)."`
+	Format string   `enum:"text,json" default:"text" placeholder:"FORMAT" help:"Write text or json (default: text)."`
 }
 
-func (c *statusCommand) Run(out io.Writer) error {
+func (c *statusCommand) execute(out io.Writer) (exit, error) { return exit{}, c.write(out) }
+
+func (c *statusCommand) write(out io.Writer) error {
 	if c.Name != "" {
 		s, err := statusOf(string(c.Name))
 		if err != nil {
@@ -52,8 +54,8 @@ func (c *statusCommand) Run(out io.Writer) error {
 	return nil
 }
 
-// statusOfAll returns the status of every pool that the caller may read. One that
-// cannot be read all the same is reported, and does not hide or fail the others.
+// statusOfAll returns the status of every pool that this user may read. If reading a pool fails,
+// it reports the error and goes on with the others.
 func statusOfAll() (all []pool.Status, err error) {
 	names, err := pool.Names()
 	if err != nil {
@@ -63,10 +65,10 @@ func statusOfAll() (all []pool.Status, err error) {
 		switch s, err := statusOf(name); {
 		case err == nil:
 			all = append(all, s)
-		case errors.Is(err, fs.ErrPermission): // not the caller's business
-		case errors.Is(err, pool.ErrNotExist): // by now
+		case errors.Is(err, fs.ErrPermission): // another user's pool
+		case errors.Is(err, pool.ErrNotExist): // destroyed in the meantime
 		default:
-			say("%s", printable(err.Error())) // names are anybody's choice
+			say("%s", err)
 		}
 	}
 	return all, nil
@@ -84,7 +86,7 @@ func statusOf(name string) (pool.Status, error) {
 	return p.Status()
 }
 
-// writeText is for people.
+// writeText writes a status for people to read.
 func writeText(out io.Writer, s pool.Status) error {
 	state := ""
 	if s.Draining {
@@ -147,7 +149,7 @@ func orDash(text string) string {
 	return printable(text)
 }
 
-// printable replaces what would move a terminal's cursor or mix up a table.
+// printable replaces characters that would move a terminal's cursor or break a table.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

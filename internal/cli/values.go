@@ -10,9 +10,9 @@ import (
 	"github.com/poolrun/poolrun/pool"
 )
 
-// The values of flags and arguments; kong calls UnmarshalText.
+// The types of flags and arguments. kong and parseQuickly call UnmarshalText.
 
-// A poolName is a pool's name, with or without its slash.
+// A poolName is the name of a pool. The slash may be omitted on the command line.
 type poolName string
 
 func (n *poolName) UnmarshalText(text []byte) error {
@@ -21,7 +21,7 @@ func (n *poolName) UnmarshalText(text []byte) error {
 	return err
 }
 
-// A duration is Go's ("1m30s"), or a number of seconds, as in flock(1) and
+// A duration is written as in Go ("1m30s"), or as a number of seconds, as for flock(1) and
 // timeout(1).
 type duration time.Duration
 
@@ -47,8 +47,8 @@ func (d *duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// after is the moment that comes so long after another; the zero time, thus no
-// deadline, where no duration was given.
+// after returns the time that is d after t. It returns the zero time, which stands for no
+// deadline, if d is nil.
 func (d *duration) after(t time.Time) time.Time {
 	if d == nil {
 		return time.Time{}
@@ -63,7 +63,7 @@ func (s *poolSize) UnmarshalText(text []byte) error {
 	number, isPercent := strings.CutSuffix(string(text), "%")
 	n, err := strconv.Atoi(number)
 	if err != nil || strings.HasPrefix(number, "+") {
-		return fmt.Errorf("invalid size %q: want a number of slots, or a percentage of the CPUs", text)
+		return fmt.Errorf("invalid size %q: want a number of slots or a percentage of the CPUs", text)
 	}
 	if isPercent && n > 0 {
 		cpus := onlineCPUs()
@@ -79,8 +79,8 @@ func (s *poolSize) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// A busyCode is an exit code that poolrun may use of its own accord: not 255, at
-// which xargs stops.
+// A busyCode is an exit code for "no slot in time". 255 is not allowed, because xargs(1) stops at
+// it.
 type busyCode int
 
 func (c *busyCode) UnmarshalText(text []byte) error {
@@ -92,7 +92,7 @@ func (c *busyCode) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// A fileMode is a mode as in chmod(1), in octal.
+// A fileMode is a mode in octal, as for chmod(1).
 type fileMode uint32
 
 func (m *fileMode) UnmarshalText(text []byte) error {

@@ -6,25 +6,33 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/poolrun/poolrun/supervisor"
 )
 
 type versionCommand struct{}
 
-// Set by the Makefile where the build knows better than the module.
+// The Makefile sets these if it knows more than the module's build information.
 var version, commit string
 
-func (c *versionCommand) Run(out io.Writer) error {
+// A plain "go install" cannot set the entry point.
+const withoutEntryPoint = "built without the entry point: the command may not inherit ignored signals, closed descriptors and limits; " +
+	`build with: go install -ldflags "-E poolrun_entry" github.com/poolrun/poolrun@latest`
+
+func (c *versionCommand) execute(out io.Writer) (exit, error) {
 	v, rev := version, commit
 	if info, ok := debug.ReadBuildInfo(); ok {
-		if v == "" {
-			v = info.Main.Version
-		}
+		v = cmp.Or(v, info.Main.Version)
 		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" && rev == "" {
-				rev = s.Value
+			if s.Key == "vcs.revision" {
+				rev = cmp.Or(rev, s.Value)
 			}
 		}
 	}
-	_, err := fmt.Fprintf(out, "poolrun %s, commit %s, %s\n", v, cmp.Or(rev, "unknown"), runtime.Version())
-	return err
+	text := fmt.Sprintf("poolrun %s, commit %s, %s\n", v, cmp.Or(rev, "unknown"), runtime.Version())
+	if !supervisor.HasEntryPoint() {
+		text += withoutEntryPoint + "\n"
+	}
+	_, err := io.WriteString(out, text)
+	return exit{}, err
 }

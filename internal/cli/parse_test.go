@@ -1,4 +1,4 @@
-package parser
+package cli
 
 import (
 	"os"
@@ -8,11 +8,10 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
-	"github.com/poolrun/poolrun/internal/cli"
 	"pgregory.net/rapid"
 )
 
-// Whatever the quick parser accepts, kong accepts too, and finds the same in it.
+// kong accepts all arguments that the quick parser accepts, with the same result.
 func TestBothParsersAgree(t *testing.T) {
 	words := rapid.OneOf(
 		rapid.SampledFrom([]string{
@@ -40,17 +39,17 @@ func TestBothParsersAgree(t *testing.T) {
 		if rapid.Bool().Draw(t, "with a command") {
 			args = append(args, "true")
 		}
-		var quick, slow cli.CommandLine
-		if !cli.ParseQuickly(args, &quick.Run) {
+		var quick, slow commandLine
+		if !parseQuickly(args, &quick.Run) {
 			return
 		}
 		accepted++
-		chosen, err := parse(args, &slow, func(int) { t.Fatalf("%q: kong shows help", args) })
+		selected, err := parse(args, &slow)
 		if err != nil {
 			t.Fatalf("%q: accepted, but %v", args, err)
 		}
-		if chosen.Command() != "run <command>" || !reflect.DeepEqual(quick.Run, slow.Run) {
-			t.Fatalf("%q:\n%+v, but kong finds %s:\n%+v", args, quick.Run, chosen.Command(), slow.Run)
+		if selected != command(&slow.Run) || !reflect.DeepEqual(quick.Run, slow.Run) {
+			t.Fatalf("%q:\n%+v, but kong finds %T:\n%+v", args, quick.Run, selected, slow.Run)
 		}
 	})
 	if accepted == 0 {
@@ -58,21 +57,27 @@ func TestBothParsersAgree(t *testing.T) {
 	}
 }
 
-// The runs of every day are parsed quickly.
+// An ordinary run does not need kong's model.
 func TestOrdinaryRunsAreParsedQuickly(t *testing.T) {
 	for _, args := range [][]string{
 		{"--pool", "/db", "--timeout", "5s", "--", "pg_dump", "main"},
 		{"run", "-p", "db", "-n", "-E", "3", "true"},
 		{"--pool=/db", "--size=50%", "--weight=2", "-v", "sh", "-c", "exit 3"},
 	} {
-		var commands cli.CommandLine
-		if !cli.ParseQuickly(args, &commands.Run) {
+		var commands commandLine
+		if !parseQuickly(args, &commands.Run) {
 			t.Errorf("%q is left to kong", args)
+		}
+	}
+	t.Setenv("POOLRUN_POOL", "/db")
+	for _, name := range commandNames() {
+		if name != "run" && parseQuickly([]string{name}, new(runCommand)) {
+			t.Errorf("%s is taken for a command to run", name)
 		}
 	}
 }
 
-// Both parsers take an empty variable for none, and look at none whose flag is given.
+// Both parsers ignore an empty variable, and a variable whose flag is given.
 func TestAFlagWinsOverItsVariable(t *testing.T) {
 	for _, test := range []struct {
 		name, value string
@@ -93,11 +98,11 @@ func TestAFlagWinsOverItsVariable(t *testing.T) {
 	} {
 		t.Run(test.name+"="+test.value, func(t *testing.T) {
 			t.Setenv(test.name, test.value)
-			var quick, slow cli.CommandLine
-			if got := cli.ParseQuickly(test.args, &quick.Run); got != test.quick {
+			var quick, slow commandLine
+			if got := parseQuickly(test.args, &quick.Run); got != test.quick {
 				t.Errorf("%q: parsed quickly: %v", test.args, got)
 			}
-			_, err := parse(test.args, &slow, nil)
+			_, err := parse(test.args, &slow)
 			if (err == nil) != test.ok {
 				t.Errorf("%q: %v", test.args, err)
 			}
@@ -112,7 +117,7 @@ func TestAFlagWinsOverItsVariable(t *testing.T) {
 }
 
 func TestAVariableIsShownInTheHelp(t *testing.T) {
-	var commands cli.CommandLine
+	var commands commandLine
 	environment := variables{}
 	parser, err := kong.New(&commands)
 	if err != nil {
@@ -132,8 +137,7 @@ func TestAVariableIsShownInTheHelp(t *testing.T) {
 	}
 }
 
-// A first word that is no command, and comes without a pool, is told apart from a
-// command to run.
+// Without a pool, a first word that is not the name of a command is a typing error.
 func TestATypoNamesTheNearestCommand(t *testing.T) {
 	for word, near := range map[string]string{
 		"statsu": "status", "stauts": "status", "sttus": "status", "stat": "status", "statusx": "status",
@@ -141,18 +145,47 @@ func TestATypoNamesTheNearestCommand(t *testing.T) {
 		"verison": "version", "ru": "run", "repiar": "repair",
 		"true": "", "sleep": "", "ls": "", "x": "", "sh": "", "pg_dump": "", "/bin/true": "", "": "", "\xff\xfe": "",
 	} {
-		if got := nearest(word, cli.CommandNames()); got != near {
+		if got := nearest(word, commandNames()); got != near {
 			t.Errorf("%q: %q instead of %q", word, got, near)
 		}
-		var commands cli.CommandLine
-		_, err := parse([]string{word, "/db", "--size", "2"}, &commands, nil)
-		if err == nil || !strings.Contains(err.Error(), "is no command of poolrun") || near != "" && !strings.Contains(err.Error(), strconv.Quote(near)) {
+		var commands commandLine
+		_, err := parse([]string{word, "/db", "--size", "2"}, &commands)
+		if err == nil || !strings.Contains(err.Error(), "is not a command of poolrun") || near != "" && !strings.Contains(err.Error(), strconv.Quote(near)) {
 			t.Errorf("%q: %v", word, err)
 		}
 		t.Setenv("POOLRUN_POOL", "/db")
-		if _, err := parse([]string{word, "x"}, &commands, nil); err != nil {
+		if _, err := parse([]string{word, "x"}, &commands); err != nil {
 			t.Errorf("%q in a pool: %v", word, err)
 		}
 		t.Setenv("POOLRUN_POOL", "")
+	}
+}
+
+func TestParseReturnsTheSelectedCommand(t *testing.T) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func(before *os.File) { os.Stdout = before }(os.Stdout)
+	os.Stdout = null // the help goes there
+	for _, test := range []struct {
+		args []string
+		want command // only its type counts; nil: an error
+	}{
+		{[]string{"version"}, &versionCommand{}},
+		{[]string{"resize", "/db", "3"}, &resizeCommand{}},
+		{[]string{"-p", "/db", "version"}, &runCommand{}},
+		{[]string{"--help"}, helpCommand{}},
+		{[]string{"-h"}, helpCommand{}},
+		{[]string{"init", "--help"}, helpCommand{}},
+		{[]string{"-p", "/db", "--help"}, helpCommand{}},
+		{[]string{"resize", "/db"}, nil},
+		{[]string{"list", "x"}, nil},
+		{[]string{}, nil},
+	} {
+		got, err := parse(test.args, new(commandLine))
+		if reflect.TypeOf(got) != reflect.TypeOf(test.want) || (err == nil) != (test.want != nil) {
+			t.Errorf("%q: %T, %v", test.args, got, err)
+		}
 	}
 }

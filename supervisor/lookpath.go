@@ -8,22 +8,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Look finds the file of a command as execvp(3) does: a name with a slash is a path,
-// any other is looked for in the directories of PATH, whose names are taken as they
-// are. Where one cannot be executed, the search goes on, and EACCES is the result if
-// there is no other. An empty directory is the working directory.
+// LookPath finds the file of a command as execvp(3) does. A name that contains a slash is used
+// as a path. Any other name is looked up in the directories of PATH, where an empty entry stands
+// for the working directory. Without a PATH the search is in /bin and /usr/bin (_CS_PATH of
+// confstr(3)).
 //
-// The error is ENOENT where there is no such file; where there is one, it says why
-// execve(2) would fail: an errno, or a BadInterpreter.
-func Look(name string) (path string, err error) {
-	if strings.Contains(name, "/") {
-		return name, runnable(name)
-	}
-	return search(name)
-}
-
-func search(name string) (path string, err error) {
+// The search passes over a file that may not be executed, and returns EACCES if it finds no
+// other file. The error is ENOENT if there is no file of that name. Otherwise it is the error of
+// execve(2), or an [InterpreterError]. A nil error does not rule out that execve(2) fails.
+//
+// Unlike exec.LookPath, LookPath accepts a file in the working directory, as execvp(3) does.
+func LookPath(name string) (path string, err error) {
 	switch {
+	case strings.Contains(name, "/"):
+		return name, runnable(name)
 	case name == "":
 		return "", unix.ENOENT
 	case len(name) > nameMax:
@@ -31,7 +29,7 @@ func search(name string) (path string, err error) {
 	}
 	dirs, ok := os.LookupEnv("PATH")
 	if !ok {
-		dirs = "/bin:/usr/bin" // confstr(3), _CS_PATH
+		dirs = "/bin:/usr/bin"
 	}
 	result := error(unix.ENOENT)
 	for dir := range strings.SplitSeq(dirs, ":") {
@@ -47,7 +45,7 @@ func search(name string) (path string, err error) {
 		switch {
 		case err == nil:
 			return path, nil
-		case err != errno: // a BadInterpreter
+		case err != errno: // an InterpreterError
 			result = err
 		case errno == unix.EACCES && result == unix.ENOENT:
 			result = err
@@ -61,7 +59,7 @@ func search(name string) (path string, err error) {
 	return "", result
 }
 
-// runnable returns the error of execve(2), as far as it can be known before.
+// runnable predicts the error of execve(2).
 func runnable(path string) error {
 	if err := executable(path); err != nil {
 		return err
@@ -71,7 +69,7 @@ func runnable(path string) error {
 
 const nameMax = 255 // NAME_MAX, limits.h
 
-// executable returns the error of execve(2) as far as the file's name and mode decide.
+// executable predicts the error of execve(2) from the file's name, type and mode.
 func executable(path string) error {
 	var stat unix.Stat_t
 	if err := unix.Stat(path, &stat); err != nil {

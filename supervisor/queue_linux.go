@@ -1,0 +1,184 @@
+package supervisor
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A queue holds the signals that were caught and not yet taken, in the order of their arrival.
+// It is a pipe. The handler in bare_linux_*.s writes the siginfo of each signal into it, which
+// is all that is safe in a handler (signal-safety(7)). A real-time signal is in the queue as
+// often as it arrived. If the pipe is full, further signals are lost, as they are in the kernel
+// when RLIMIT_SIGPENDING is reached.
+//
+// Package os/signal would not do: it does not report the sender of a signal, and it runs a
+// thread of its own.
+type queue struct{ out int32 }
+
+// These two are the handler's.
+var (
+	pipeIn int32 // the end of the queue that the handler writes to
+
+	// runtimeHandler is the Go runtime's handler. It gets the faults of this program that
+	// the kernel reports, and turns them into panics.
+	//
+	//lint:ignore U1000 assembly uses it
+	runtimeHandler uintptr
+)
+
+// faultSignals are the signals that a fault raises, in the thread that caused it.
+const faultSignals signalSet = 1<<(unix.SIGILL-1) | 1<<(unix.SIGTRAP-1) | 1<<(unix.SIGBUS-1) |
+	1<<(unix.SIGFPE-1) | 1<<(unix.SIGSEGV-1) | 1<<(unix.SIGSYS-1)
+
+// handler returns the address of the handler, and of the code that ends it.
+func handler() (note, end uintptr)
+
+// open creates the pipe.
+func (q *queue) open() error {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		return fmt.Errorf("cannot catch signals: %w", err)
+	}
+	q.out, pipeIn = int32(fds[0]), int32(fds[1])
+	unix.FcntlInt(uintptr(pipeIn), unix.F_SETPIPE_SZ, 1<<20) // a failure is no harm, pipe(7)
+	return nil
+}
+
+// take takes signals out of the queue, one at a time, until it is empty.
+func (q *queue) take(yield func(siginfo) bool) {
+	for {
+		var i siginfo
+		n, _, _ := unix.RawSyscall(unix.SYS_READ, uintptr(q.out), uintptr(unsafe.Pointer(&i)), unsafe.Sizeof(i))
+		if n != unsafe.Sizeof(i) || !yield(i) {
+			return
+		}
+	}
+}
+
+// put appends a signal to the queue. A signal 0, which no process can send, only makes wait return.
+func (q *queue) put(i siginfo) {
+	unix.RawSyscall(unix.SYS_WRITE, uintptr(pipeIn), uintptr(unsafe.Pointer(&i)), unsafe.Sizeof(i))
+}
+
+// wait blocks until the queue has a signal, or until a point in time; the zero time stands for
+// none. It can also return early.
+func (q *queue) wait(until time.Time) {
+	timeout := -1
+	if !until.IsZero() {
+		timeout = max(0, int(time.Until(until).Milliseconds())+1)
+	}
+	unix.Poll([]unix.PollFd{{Fd: q.out, Events: unix.POLLIN}}, timeout)
+}
+
+// catchAll installs the handler for all signals that can be caught, and unblocks them. Signals
+// that were ignored when the process started stay ignored, with some exceptions: wait(2)
+// reports no status while SIGCHLD is ignored, SIGCONT has to reach a command that has stopped,
+// and the faults are the runtime's.
+func catchAll() {
+	var before sigaction
+	setAction(syscall.SIGSEGV, nil, &before)
+	runtimeHandler = before.handler
+
+	ignore := sigaction{handler: sigIgnore}
+	always := setOf(syscall.SIGCHLD, syscall.SIGCONT) | faultSignals
+	for n := syscall.Signal(1); n <= lastSignal; n++ {
+		if atEntry.ignored.has(n) && !always.has(n) {
+			setAction(n, &ignore, nil)
+		} else {
+			catch(n)
+		}
+	}
+	// This thread takes signals from now on. The other threads take only those that the
+	// runtime unblocks, since enter has blocked all.
+	var none signalSet
+	setMask(unix.SIG_SETMASK, &none, nil)
+}
+
+func catch(n syscall.Signal) {
+	note, end := handler()
+	setAction(n, &sigaction{handler: note, flags: saSiginfo | saOnStack | saRestart | saRestorer, restorer: end, mask: ^uint64(0)}, nil)
+}
+
+// A siginfo is a siginfo_t of 64-bit Linux, with the members of a signal that a process sends
+// (sigaction(2)).
+type siginfo struct {
+	signal int32
+	errno  int32
+	code   int32
+	_      int32
+	pid    int32
+	uid    uint32
+	_      [13]uint64
+}
+
+// Values of code, from asm-generic/siginfo.h. The kernel's own are positive, and those of
+// signals that processes send are not.
+const (
+	codeKill   = 0    // SI_USER: kill(2)
+	codeTkill  = -6   // SI_TKILL: tkill(2)
+	codeKernel = 0x80 // SI_KERNEL: a terminal, for example, but no child, fault or timer
+)
+
+func (i *siginfo) number() syscall.Signal { return syscall.Signal(i.signal) }
+
+// isOwn reports whether this process has sent the signal itself. Examples are SIGPIPE for a
+// write of its own, and the SIGURG by which the runtime interrupts a goroutine.
+func (i *siginfo) isOwn() bool { return i.code <= 0 && int(i.pid) == os.Getpid() }
+
+// isAboutChild reports whether the signal tells this process about a child of its own.
+func (i *siginfo) isAboutChild() bool { return i.number() == syscall.SIGCHLD && i.code > 0 }
+
+// send sends the signal to a process, or to a process group if pid is negative. A signal that
+// was queued with a value (sigqueue(3)) is sent with that value.
+func (i *siginfo) send(pid int) error {
+	if i.code < 0 && i.code != codeTkill && pid > 0 {
+		_, _, errno := unix.RawSyscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(pid), uintptr(i.signal), uintptr(unsafe.Pointer(i)))
+		switch errno {
+		case 0:
+			return nil
+		case unix.EAGAIN: // RLIMIT_SIGPENDING is reached; kill(2) needs no place in the queue
+		default:
+			return errno
+		}
+	}
+	return unix.Kill(pid, i.number())
+}
+
+// blockedPending returns the signals that are pending for this thread because it blocks them.
+func blockedPending() (signals signalSet) {
+	unix.RawSyscall(unix.SYS_RT_SIGPENDING, uintptr(unsafe.Pointer(&signals)), unsafe.Sizeof(signals), 0)
+	return signals
+}
+
+const sigIgnore = 1 // SIG_IGN
+
+// Flags of sigaction(2), from asm/signal.h.
+const (
+	saSiginfo  = 0x00000004
+	saRestorer = 0x04000000
+	saOnStack  = 0x08000000 // the stacks of Go's threads are small
+	saRestart  = 0x10000000
+)
+
+// sigaction is struct kernel_sigaction of 64-bit Linux.
+type sigaction struct {
+	handler  uintptr
+	flags    uint64
+	restorer uintptr
+	mask     uint64
+}
+
+func setAction(n syscall.Signal, new, old *sigaction) {
+	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(n),
+		uintptr(unsafe.Pointer(new)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
+}
+
+func setMask(how uintptr, new, old *signalSet) {
+	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, how,
+		uintptr(unsafe.Pointer(new)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
+}
