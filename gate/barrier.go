@@ -15,30 +15,29 @@ import (
 // MaxParties is the largest number of parties of a barrier.
 const MaxParties = 4096
 
-// A Barrier makes processes wait for each other: each party that arrives is held until as
-// many have arrived as the barrier has parties. Then all go on. A barrier can be used
-// again and again. Each use is a generation.
+// A Barrier makes processes wait for each other: each party that arrives is held until as many have
+// arrived as the barrier has parties. Then all go on. A barrier can be used again and again. Each
+// use is a generation.
 //
-// A barrier consists of two semaphores, NAME.arrival and NAME.release. The value of
-// release is the number of the generation. Parties sleep on it and go on when it changes.
-// So a party of the next generation that comes early cannot take what is meant for a slow
-// one of this generation. The value of arrival counts the parties that have come. Some of
-// these may have died, so before the barrier opens the living are counted: each holds a
-// lock on a byte of arrival's file.
+// A barrier consists of two semaphores, NAME.arrival and NAME.release. The value of release is the
+// number of the generation. Parties sleep on it and go on when it changes. So a party of the next
+// generation that comes early cannot take what is meant for a slow one of this generation. The
+// value of arrival counts the parties that have come. Some of these may have died, so before the
+// barrier opens the living are counted: each holds a lock on a byte of arrival's file.
 //
-// A barrier needs no set-up. The first party makes the semaphores and the last one
-// removes them. If all are killed, the semaphores stay until the next use.
+// A barrier needs no set-up. The first party makes the semaphores and the last one removes them. If
+// all are killed, the semaphores stay until the next use.
 //
-// Another program may own semaphores of these names. So a barrier tags its own, fails if
-// it finds others, and removes only semaphores that it has open.
+// Another program may own semaphores of these names. So a barrier tags its own, fails if it finds
+// others, and removes only semaphores that it has open.
 type Barrier struct {
 	name    string
 	parties int
 }
 
-// NewBarrier returns a barrier, or ErrInvalid for a name or a number of parties that no
-// barrier can have. All parties must give the same number: Wait fails for a party that
-// gives another number than those that are waiting.
+// NewBarrier returns a barrier, or ErrInvalid for a name or a number of parties that no barrier can
+// have. All parties must give the same number: Wait fails for a party that gives another number
+// than those that are waiting.
 func NewBarrier(name string, parties int) (*Barrier, error) {
 	if parties < 1 || parties > MaxParties {
 		return nil, fmt.Errorf("%w number of parties %d: want 1 to %d", ErrInvalid, parties, MaxParties)
@@ -51,20 +50,20 @@ func NewBarrier(name string, parties int) (*Barrier, error) {
 func (b *Barrier) arrival() string { return b.name + ".arrival" }
 func (b *Barrier) release() string { return b.name + ".release" }
 
-// A party is a caller of Wait. It has open file descriptions of its own. So its locks are
-// its own among the goroutines of a process, too.
+// A party is a caller of Wait. It has open file descriptions of its own. So its locks are its own
+// among the goroutines of a process, too.
 type party struct {
 	barrier          *Barrier
 	arrival, release *sem.Sem
 }
 
-// heartbeat is the longest sleep of a party: the process that opens the barrier can be
-// killed before it wakes the others.
+// heartbeat is the longest sleep of a party: the process that opens the barrier can be killed
+// before it wakes the others.
 const heartbeat = time.Second
 
-// Wait arrives and blocks until all parties have arrived. If ctx is done before that, it
-// takes its arrival back and returns ctx's error. A party that is killed before the
-// barrier opens does not count.
+// Wait arrives and blocks until all parties have arrived. If ctx is done before that, it takes its
+// arrival back and returns ctx's error. A party that is killed before the barrier opens does not
+// count.
 //
 // If the process is killed
 //   - before it has locked its byte: nothing has happened;
@@ -102,8 +101,8 @@ func (b *Barrier) Wait(ctx context.Context) (err error) {
 		futex.Sleep(ctx, p.release.Word(), uint32(generation), heartbeat)
 	}
 
-	// If the lock cannot be had, closing the descriptors frees the seat. Then the party
-	// counts as dead.
+	// If the lock cannot be had, closing the descriptors frees the seat. Then the party counts as
+	// dead.
 	leaving, cancel := context.WithTimeout(context.Background(), heartbeat)
 	defer cancel()
 	if lockErr := p.lock(leaving); lockErr != nil {
@@ -120,9 +119,8 @@ func (b *Barrier) Wait(ctx context.Context) (err error) {
 	return errors.Join(err, p.leave())
 }
 
-// enter opens the semaphores, or makes them, and takes the barrier's lock: the lock on
-// arrival's file. Both names appear and vanish only under it, and release exists only
-// while arrival does.
+// enter opens the semaphores, or makes them, and takes the barrier's lock: the lock on arrival's
+// file. Both names appear and vanish only under it, and release exists only while arrival does.
 func (b *Barrier) enter(ctx context.Context) (*party, error) {
 	for {
 		arrival, err := openOrCreate(b.arrival())
@@ -152,8 +150,8 @@ func (b *Barrier) unusable(cause error) error {
 	return fmt.Errorf("cannot use barrier %s: %w", b.name, cause)
 }
 
-// openOrCreate opens one of a barrier's semaphores, or makes it. It refuses a semaphore
-// that was made for anything else.
+// openOrCreate opens one of a barrier's semaphores, or makes it. It refuses a semaphore that was
+// made for anything else.
 func openOrCreate(name string) (*sem.Sem, error) {
 	for {
 		s, err := Open(name)
@@ -176,8 +174,8 @@ func openOrCreate(name string) (*sem.Sem, error) {
 	}
 }
 
-// agree makes sure that all parties of a generation give the same number: the first one
-// notes it. The locks tell whether any party is waiting.
+// agree makes sure that all parties of a generation give the same number: the first one notes it.
+// The locks tell whether any party is waiting.
 func (p *party) agree() error {
 	others, err := shm.IsLocked(p.arrival.FD, seatByte(p.release.Value(), 0), MaxParties)
 	if err != nil {
@@ -198,8 +196,8 @@ func (p *party) lock(ctx context.Context) error {
 
 func (p *party) unlock() { shm.Unlock(p.arrival.FD) }
 
-// A seat is the byte of arrival's file that a party locks while it waits. Each generation
-// has seats of its own.
+// A seat is the byte of arrival's file that a party locks while it waits. Each generation has seats
+// of its own.
 func seatByte(generation, i int) int64 {
 	return shm.LockBase + int64(generation)*MaxParties + int64(i)
 }

@@ -1,11 +1,11 @@
-// Package gate offers the POSIX named semaphores of 64-bit Linux with glibc, in pure Go:
-// the objects that sem_open(3) makes in /dev/shm, bit for bit. A C program that opens the
-// same name shares the semaphore, waits for its posts, and is woken by them.
+// Package gate offers the POSIX named semaphores of 64-bit Linux with glibc, in pure Go: the
+// objects that sem_open(3) makes in /dev/shm, bit for bit. A C program that opens the same name
+// shares the semaphore, waits for its posts, and is woken by them.
 //
-// A semaphore is a number that never falls below zero. Wait subtracts 1 from it, and
-// blocks while it is zero; Post adds 1 and wakes a waiter. A semaphore knows no owner: a
-// process that dies between Wait and Post never returns what it took. Package pool adds
-// what that lacks. A Barrier makes processes wait for each other.
+// A semaphore is a number that never falls below zero. Wait subtracts 1 from it, and blocks while
+// it is zero; Post adds 1 and wakes a waiter. A semaphore knows no owner: a process that dies
+// between Wait and Post never returns what it took. Package pool adds what that lacks. A Barrier
+// makes processes wait for each other.
 package gate
 
 import (
@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/poolrun/poolrun/internal/futex"
@@ -32,9 +33,9 @@ var (
 	ErrInvalid = errors.New("invalid")
 )
 
-// A Sem is an open semaphore. Its methods may be called by many goroutines at once.
-// After Close they change nothing and return fs.ErrClosed. If the semaphore's file is
-// truncated by another program, they return an error.
+// A Sem is an open semaphore. Its methods may be called by many goroutines at once. After Close
+// they change nothing and return fs.ErrClosed. If the semaphore's file is truncated by another
+// program, they return an error.
 type Sem struct {
 	sem  *sem.Sem
 	life shm.Lifetime
@@ -50,9 +51,9 @@ func (s *Sem) use(f func() error) (err error) {
 	return f()
 }
 
-// Create makes a semaphore that does not exist yet and opens it. It has exactly this mode:
-// the umask does not count. The name appears when the semaphore is complete. If the name
-// is taken, errors.Is(err, fs.ErrExist) holds. After an error nothing is changed.
+// Create makes a semaphore that does not exist yet and opens it. It has exactly this mode: the
+// umask does not count. The name appears when the semaphore is complete. If the name is taken,
+// errors.Is(err, fs.ErrExist) holds. After an error nothing is changed.
 func Create(name string, value int, mode fs.FileMode) (*Sem, error) {
 	if value < 0 || value > MaxValue {
 		return nil, fmt.Errorf("cannot create semaphore %s: %w value %d", name, ErrInvalid, value)
@@ -77,10 +78,10 @@ func create(name string, value int, mode fs.FileMode, tag sem.Tag) (*Sem, error)
 	return &Sem{sem: s}, nil
 }
 
-// Open opens an existing semaphore. If there is none, errors.Is(err, fs.ErrNotExist)
-// holds; if the caller may not write to it, fs.ErrPermission. Open refuses a file that is
-// not a regular one of a semaphore's size, and a semaphore of another user than the caller
-// or root, unless it is shared through a group of the caller and closed to others.
+// Open opens an existing semaphore. If there is none, errors.Is(err, fs.ErrNotExist) holds; if the
+// caller may not write to it, fs.ErrPermission. Open refuses a file that is not a regular one of a
+// semaphore's size, and a semaphore of another user than the caller or root, unless it is shared
+// through a group of the caller and closed to others.
 func Open(name string) (*Sem, error) {
 	if _, err := fileName(name); err != nil {
 		return nil, err
@@ -92,8 +93,8 @@ func Open(name string) (*Sem, error) {
 	return &Sem{sem: s}, nil
 }
 
-// Unlink removes the name. Programs that have the semaphore open keep it, as after
-// sem_unlink(3). If there is none, errors.Is(err, fs.ErrNotExist) holds.
+// Unlink removes the name. Programs that have the semaphore open keep it, as after sem_unlink(3).
+// If there is none, errors.Is(err, fs.ErrNotExist) holds.
 func Unlink(name string) error {
 	file, err := fileName(name)
 	if err != nil {
@@ -114,8 +115,8 @@ func (s *Sem) Close() error {
 	return s.sem.Close()
 }
 
-// wakeAll wakes all sleepers until those of this Sem have gone: one of them may only be
-// about to fall asleep. Sleepers of other processes look again and go on sleeping.
+// wakeAll wakes all sleepers until those of this Sem have gone: one of them may only be about to
+// fall asleep. Sleepers of other processes look again and go on sleeping.
 func (s *Sem) wakeAll() {
 	for s.life.Inside() {
 		s.sem.Wake(futex.Everybody)
@@ -123,8 +124,8 @@ func (s *Sem) wakeAll() {
 	}
 }
 
-// Value is the number of Waits that would return at once, as sem_getvalue(3) says. It
-// may have changed by the time that the caller looks at it.
+// Value is the number of Waits that would return at once, as sem_getvalue(3) says. It may have
+// changed by the time that the caller looks at it.
 func (s *Sem) Value() (value int, err error) {
 	err = s.use(func() error {
 		value = s.sem.Value()
@@ -133,19 +134,19 @@ func (s *Sem) Value() (value int, err error) {
 	return value, err
 }
 
-// Wait subtracts 1 from the value. While the value is zero it blocks, until a Post or until
-// ctx is done. Then it returns ctx's error and has changed nothing. It takes what is there
-// even if ctx is done already.
+// Wait subtracts 1 from the value. While the value is zero it blocks, until a Post or until ctx is
+// done. Then it returns ctx's error and has changed nothing. It takes what is there even if ctx is
+// done already.
 //
-// The kernel decides which of several waiters is woken: the one that has slept longest. But
-// a newcomer can be faster than the process that was woken.
+// The kernel decides which of several waiters is woken: the one that has slept longest. But a
+// newcomer can be faster than the process that was woken.
 func (s *Sem) Wait(ctx context.Context) error {
 	return s.use(func() error {
 		if s.sem.Take() {
 			return nil
 		}
-		// As in glibc's __new_sem_wait_slow64: while this process is counted, every
-		// sem_post(3) makes a wake call.
+		// As in glibc's __new_sem_wait_slow64: while this process is counted, every sem_post(3)
+		// makes a wake call.
 		s.sem.CountSleeper()
 		for !s.sem.TakeAsleep() {
 			if err := s.waitError(ctx); err != nil {
@@ -179,6 +180,17 @@ func (s *Sem) TryWait() error {
 	})
 }
 
-// Post adds 1 to the value, and wakes a waiter if there is one. If the value is MaxValue,
-// it changes nothing and returns ErrOverflow.
+// Post adds 1 to the value, and wakes a waiter if there is one. If the value is MaxValue, it
+// changes nothing and returns ErrOverflow.
 func (s *Sem) Post() error { return s.use(s.sem.Post) }
+
+// fileName returns the name of the semaphore's file, or ErrInvalid for a name that glibc does not
+// take (sem_overview(7)): a slash, then at least one byte, no further slash, and no more than
+// NAME_MAX - 4 bytes in all.
+func fileName(name string) (string, error) {
+	base, ok := strings.CutPrefix(name, "/")
+	if !ok || base == "" || len(base) > 255-len("sem.") || strings.ContainsAny(base, "/\x00") {
+		return "", fmt.Errorf("%w semaphore name %q", ErrInvalid, name)
+	}
+	return sem.File(name), nil
+}

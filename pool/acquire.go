@@ -32,20 +32,20 @@ func WithWeight(n int) Option {
 	return func(r request) request { r.weight = n; return r }
 }
 
-// WithPriority sets the order in line, as nice(1) does: from -20 to 19, a lower number
-// before a higher one, and first come, first served among equals. The default is 0.
+// WithPriority sets the order in line, as nice(1) does: from -20 to 19, a lower number before a
+// higher one, and first come, first served among equals. The default is 0.
 func WithPriority(n int) Option {
 	return func(r request) request { r.priority = n; return r }
 }
 
-// WithCommand sets the text that Status shows for the participant, usually a command line.
-// Only its beginning is kept.
+// WithCommand sets the text that Status shows for the participant, usually a command line. Only its
+// beginning is kept.
 func WithCommand(text string) Option {
 	return func(r request) request { r.command = text; return r }
 }
 
-// OnWait sets a function that is called once, when the request has joined the line. If it
-// panics, the request leaves the line. While it runs, the request cannot be served.
+// OnWait sets a function that is called once, when the request has joined the line. If it panics,
+// the request leaves the line. While it runs, the request cannot be served.
 func OnWait(f func()) Option {
 	return func(r request) request { r.onWait = f; return r }
 }
@@ -64,14 +64,14 @@ func newRequest(options []Option) (request, error) {
 	return r, nil
 }
 
-// Acquire takes a slot, first come, first served, and waits for it if necessary. The lease
-// must be released.
+// Acquire takes a slot, first come, first served, and waits for it if necessary. The lease must be
+// released.
 //
 // It returns ctx's error as soon as ctx is done, ErrDestroyed if the pool is destroyed, and
-// ErrClosed if it is closed in the meantime. It returns ErrTooHeavy if the pool has, or gets
-// while the request waits, fewer slots than were asked for. (A pool of size 0 is paused, and
-// is waited for.) Other errors are ErrInvalid, ErrDraining, ErrFull, ErrDamaged and
-// ErrUnavailable. After an error the caller holds nothing and is not in line.
+// ErrClosed if it is closed in the meantime. It returns ErrTooHeavy if the pool has, or gets while
+// the request waits, fewer slots than were asked for. (A pool of size 0 is paused, and is waited
+// for.) Other errors are ErrInvalid, ErrDraining, ErrFull, ErrDamaged and ErrUnavailable. After an
+// error the caller holds nothing and is not in line.
 func (p *Pool) Acquire(ctx context.Context, options ...Option) (lease *Lease, err error) {
 	if err := cause(ctx); err != nil {
 		return nil, err
@@ -112,16 +112,16 @@ func (p *Pool) Acquire(ctx context.Context, options ...Option) (lease *Lease, er
 	return lease, err
 }
 
-// TryAcquire takes a slot if one is free and no waiter stands before the caller in line.
-// Otherwise it returns ErrBusy. Other errors are as from Acquire, and ErrStuck.
+// TryAcquire takes a slot if one is free and no waiter stands before the caller in line. Otherwise
+// it returns ErrBusy. Other errors are as from Acquire, and ErrStuck.
 func (p *Pool) TryAcquire(options ...Option) (lease *Lease, err error) {
 	req, err := newRequest(options)
 	if err != nil {
 		return nil, err
 	}
 	err = p.use(func() error {
-		// A dead holder may have the slot. That is looked into only if no waiter stands before
-		// the caller: otherwise it is the business of the first in line.
+		// A dead holder may have the slot. That is looked into only if no waiter stands before the
+		// caller: otherwise it is the business of the first in line.
 		mayReap := true
 		take := func() error {
 			lease, err = p.takeAtOnce(req)
@@ -210,8 +210,8 @@ func (p *Pool) checkWeight(weight int) error {
 	return nil
 }
 
-// fits reports whether so many slots are free: by the semaphore, of which foreign programs
-// take their share, and by the ledger, since a foreign program can post what it never took.
+// fits reports whether so many slots are free: by the semaphore, of which foreign programs take
+// their share, and by the ledger, since a foreign program can post what it never took.
 func (p *Pool) fits(weight int) bool {
 	return p.mem.Gate.Value() >= weight && p.mem.InUse()+weight <= p.mem.Size()
 }
@@ -256,8 +256,8 @@ func (p *Pool) claimRecord(req request) (ledger.Ref, *ledger.Participant, error)
 	return r, rec, nil
 }
 
-// takeSlots makes a holder of a newcomer or of the first in line. If a foreign program was
-// faster, it returns ErrBusy, and nothing has changed.
+// takeSlots makes a holder of a newcomer or of the first in line. If a foreign program was faster,
+// it returns ErrBusy, and nothing has changed.
 func (p *Pool) takeSlots(r ledger.Ref, rec *ledger.Participant, waited time.Duration) (*Lease, error) {
 	rec.Acquired.Store(rec.Since.Load() + int64(waited))
 	if err := p.mem.Change(ledger.OpTake, r, ledger.CountAcquired); err == sem.ErrWouldBlock {
@@ -292,10 +292,10 @@ func (p *Pool) joinLine(req request) (*place, error) {
 
 var errNotOwn = errors.New("the caller's record belongs to another participant now")
 
-// endParticipation ends a participation of this process by an operation, under the ledger
-// lock, and then releases the claim. The order matters: while the claim is held, the record
-// must not be free for others. If the lock cannot be had, only the claim is released. Then
-// the record is reaped as that of a dead process.
+// endParticipation ends a participation of this process by an operation, under the ledger lock, and
+// then releases the claim. The order matters: while the claim is held, the record must not be free
+// for others. If the lock cannot be had, only the claim is released. Then the record is reaped as
+// that of a dead process.
 func (p *Pool) endParticipation(limit time.Duration, id LeaseID, op ledger.Op, c ledger.Counter) error {
 	rec, err := p.mem.At(id.r)
 	if err != nil {

@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// HeldByAncestor returns the lease inside which this process runs already, if it or one of
-// its ancestors is the command of a lease, with its slots and what they stand for. Otherwise
-// it returns no slots. Unlike HeldSlots it needs no environment variable: the process has
-// inherited the guard, or the ledger names one of its ancestors.
+// HeldByAncestor returns the lease inside which this process runs already, if it or one of its
+// ancestors is the command of a lease, with its slots and what they stand for. Otherwise it returns
+// no slots. Unlike HeldSlots it needs no environment variable: the process has inherited the guard,
+// or the ledger names one of its ancestors.
 func (p *Pool) HeldByAncestor() (id LeaseID, slots []int, items []string, err error) {
 	err = p.use(func() error {
 		if p.mem.InUse() == 0 {
@@ -38,9 +38,9 @@ func (p *Pool) HeldByAncestor() (id LeaseID, slots []int, items []string, err er
 	return id, slots, items, err
 }
 
-// inheritedGuard returns the holder whose locked guard this process has inherited, 0 for
-// nobody. proc_pid_fdinfo(5) shows the locks of a descriptor. Guards are numbered upwards
-// without a gap, unless the command has closed one.
+// inheritedGuard returns the holder whose locked guard this process has inherited, 0 for nobody.
+// proc_pid_fdinfo(5) shows the locks of a descriptor. Guards are numbered upwards without a gap,
+// unless the command has closed one.
 func (p *Pool) inheritedGuard() ledger.Ref {
 	for fd := highDescriptor; ; fd++ {
 		var st unix.Stat_t
@@ -63,9 +63,9 @@ func (p *Pool) inheritedGuard() ledger.Ref {
 	}
 }
 
-// commandAmongAncestors returns the holder whose command is this process or an ancestor, 0
-// for nobody. A command starts after its lease was acquired, and each ancestor before its
-// child. So the search ends at an ancestor that started before all leases.
+// commandAmongAncestors returns the holder whose command is this process or an ancestor, 0 for
+// nobody. A command starts after its lease was acquired, and each ancestor before its child. So the
+// search ends at an ancestor that started before all leases.
 func (p *Pool) commandAmongAncestors() (ledger.Ref, error) {
 	commands := map[int32]ledger.Ref{}
 	oldest := int64(math.MaxInt64)

@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A census knows which participants are alive, for a caller that asks about many. Asking
-// the kernel about one lock after the other takes the square of their number: it walks the
-// list of the file's locks each time (posix_test_lock in fs/locks.c). So for many
-// participants the whole list is read once, from /proc/locks (proc_locks(5)).
+// A census knows which participants are alive, for a caller that asks about many. Asking the kernel
+// about one lock after the other takes the square of their number: it walks the list of the file's
+// locks each time (posix_test_lock in fs/locks.c). So for many participants the whole list is read
+// once, from /proc/locks (proc_locks(5)).
 //
-// That list changes while it is read. If it shows a lock, the participant was alive a moment
-// ago. For all others the kernel is asked.
+// That list changes while it is read. If it shows a lock, the participant was alive a moment ago.
+// For all others the kernel is asked.
 type census struct {
 	pool   *Pool
 	locked map[ledger.Ref]locks // nil if the kernel is asked about everybody

@@ -9,9 +9,9 @@ import (
 )
 
 // The claim and the guard of a record are OFD locks on one byte each of the ledger's file
-// (fcntl(2)). The kernel releases them when the last descriptor of their open file
-// description is closed: the claim when its process dies, the guard when the command and
-// everything that has inherited it from there have died.
+// (fcntl(2)). The kernel releases them when the last descriptor of their open file description is
+// closed: the claim when its process dies, the guard when the command and everything that has
+// inherited it from there have died.
 
 func claimByte(r ledger.Ref) int64 { return shm.LockBase + 2*int64(r-1) }
 func guardByte(r ledger.Ref) int64 { return claimByte(r) + 1 }
@@ -36,16 +36,16 @@ func (p *Pool) dropClaims() error {
 	return shm.SetLocks(p.object.FD, shm.Unlocked, claimByte(1), 2*ledger.MaxParticipants)
 }
 
-// isLocked reports whether any process holds the record's claim or guard, isClaimed whether
-// one holds its claim. They ask through a descriptor that never locks, because a process's
-// own locks do not show.
+// isLocked reports whether any process holds the record's claim or guard, isClaimed whether one
+// holds its claim. They ask through a descriptor that never locks, because a process's own locks do
+// not show.
 func (p *Pool) isLocked(r ledger.Ref) (bool, error) { return shm.IsLocked(p.probe, claimByte(r), 2) }
 func (p *Pool) isClaimed(r ledger.Ref) (bool, error) {
 	return shm.IsLocked(p.probe, claimByte(r), 1)
 }
 
-// openGuard makes the descriptor that the command inherits, with the guard locked. It is
-// read-only, so that the command cannot write to the ledger through it.
+// openGuard makes the descriptor that the command inherits, with the guard locked. It is read-only,
+// so that the command cannot write to the ledger through it.
 func (p *Pool) openGuard(r ledger.Ref) (int, error) {
 	low, err := p.object.Reopen(unix.O_RDONLY)
 	if err != nil {
@@ -68,10 +68,10 @@ func (p *Pool) openGuard(r ledger.Ref) (int, error) {
 	return fd, nil
 }
 
-// highDescriptor keeps the guard out of the way of descriptors that people number, from 3
-// on, and of those that shells take for themselves, from 10 on and from 255 downwards. It
-// is below 64, the size of a new process's descriptor table: growing that table costs a
-// process with threads an RCU grace period (expand_fdtable in fs/file.c).
+// highDescriptor keeps the guard out of the way of descriptors that people number, from 3 on, and
+// of those that shells take for themselves, from 10 on and from 255 downwards. It is below 64, the
+// size of a new process's descriptor table: growing that table costs a process with threads an RCU
+// grace period (expand_fdtable in fs/file.c).
 const highDescriptor = 50
 
 // unlockGuard releases the guard for all processes that have inherited it.

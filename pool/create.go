@@ -60,9 +60,9 @@ func (c Config) check() (Config, error) {
 	return c, nil
 }
 
-// Create makes a pool that does not exist yet. It returns ErrExist if there is one,
-// ErrNameTaken if another object has one of its names, ErrNoSpace if /dev/shm is full, or
-// ErrInvalid. After an error nothing is changed.
+// Create makes a pool that does not exist yet. It returns ErrExist if there is one, ErrNameTaken if
+// another object has one of its names, ErrNoSpace if /dev/shm is full, or ErrInvalid. After an
+// error nothing is changed.
 func Create(name string, config Config) error {
 	owner := shm.Caller
 	if config.Group != nil {
@@ -71,13 +71,12 @@ func Create(name string, config Config) error {
 	return create(name, config, owner, nil)
 }
 
-// create makes the pool's ledger and, unless one is left from an earlier pool, its
-// semaphore.
+// create makes the pool's ledger and, unless one is left from an earlier pool, its semaphore.
 //
-// The ledger is forming, and its creator has its lock, until the pool has both of its
-// names. If the process is killed before the first link, nothing is left, since neither file
-// has a name. If it is killed later, the lock is free and the ledger is forming: the next
-// process that opens the pool removes it.
+// The ledger is forming, and its creator has its lock, until the pool has both of its names. If the
+// process is killed before the first link, nothing is left, since neither file has a name. If it is
+// killed later, the lock is free and the ledger is forming: the next process that opens the pool
+// removes it.
 func create(name string, config Config, owner shm.Owner, left *sem.Sem) error {
 	name, err := CheckName(name)
 	if err != nil {
@@ -142,9 +141,9 @@ func (p *Pool) build(config Config, owner shm.Owner, left *sem.Sem) (err error) 
 	return nil
 }
 
-// makeGate makes a pool's semaphore, without a name. It counts a standing sleeper, for
-// good: so every sem_post(3) makes a wake call, and a process in line can sleep on the
-// semaphore without being counted, and die in its sleep without leaving a count.
+// makeGate makes a pool's semaphore, without a name. It counts a standing sleeper, for good: so
+// every sem_post(3) makes a wake call, and a process in line can sleep on the semaphore without
+// being counted, and die in its sleep without leaving a count.
 func makeGate(value int, mode fs.FileMode, owner shm.Owner) (*sem.Sem, error) {
 	gate, err := sem.Make(value, mode, owner, sem.TagPool)
 	if err == nil {

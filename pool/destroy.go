@@ -14,9 +14,9 @@ import (
 	"github.com/poolrun/poolrun/internal/shm"
 )
 
-// Destroy removes a pool that is not in use. It returns ErrInUse if anybody holds a slot or
-// waits for one, including a program that shares the semaphore, and ErrPermission if the
-// caller is neither the pool's owner nor root. After an error nothing is changed.
+// Destroy removes a pool that is not in use. It returns ErrInUse if anybody holds a slot or waits
+// for one, including a program that shares the semaphore, and ErrPermission if the caller is
+// neither the pool's owner nor root. After an error nothing is changed.
 func (p *Pool) Destroy() error {
 	return p.use(func() error {
 		if err := p.mayRemove(); err != nil {
@@ -34,9 +34,9 @@ func (p *Pool) Destroy() error {
 	})
 }
 
-// ForceDestroy removes a pool even if it is in use. Holders are not disturbed, and waiters
-// get ErrDestroyed. It also removes a damaged pool, and one whose ledger lock is held by a
-// stopped process, after it has waited for that lock for five seconds.
+// ForceDestroy removes a pool even if it is in use. Holders are not disturbed, and waiters get
+// ErrDestroyed. It also removes a damaged pool, and one whose ledger lock is held by a stopped
+// process, after it has waited for that lock for five seconds.
 func (p *Pool) ForceDestroy() error {
 	return p.use(func() error {
 		if err := p.mayRemove(); err != nil {
@@ -56,9 +56,9 @@ func (p *Pool) ForceDestroy() error {
 	})
 }
 
-// mayRemove is asked before a pool is marked as destroyed or drained: a caller that cannot
-// remove its names must not begin. It is not asked under the lock, because looking up the
-// owner's name can take time.
+// mayRemove is asked before a pool is marked as destroyed or drained: a caller that cannot remove
+// its names must not begin. It is not asked under the lock, because looking up the owner's name can
+// take time.
 func (p *Pool) mayRemove() error {
 	if p.object.MayUnlink() && p.mem.Gate.MayUnlink() {
 		return nil
@@ -66,11 +66,10 @@ func (p *Pool) mayRemove() error {
 	return &Error{p.name, ErrPermission, fmt.Errorf("only its owner, %s, and root can remove it", p.object.OwnerName())}
 }
 
-// Drain refuses newcomers, waits until all holders and waiters have come and gone, and
-// destroys the pool. If ctx is done earlier, it returns ctx's error. Then, and also if its
-// process dies, newcomers are admitted again. It returns ErrDraining if another process
-// drains the pool already, and ErrPermission at once if the caller is neither the pool's
-// owner nor root.
+// Drain refuses newcomers, waits until all holders and waiters have come and gone, and destroys the
+// pool. If ctx is done earlier, it returns ctx's error. Then, and also if its process dies,
+// newcomers are admitted again. It returns ErrDraining if another process drains the pool already,
+// and ErrPermission at once if the caller is neither the pool's owner nor root.
 func (p *Pool) Drain(ctx context.Context) error {
 	return p.use(func() error {
 		if err := p.mayRemove(); err != nil {
@@ -133,13 +132,13 @@ func (p *Pool) drain(ctx context.Context) error {
 	}
 }
 
-// end marks the pool as destroyed, removes its names, and wakes everybody who sleeps in it.
-// If the process is killed after the mark, the next process that opens the pool removes
-// what is left, and sleepers find the mark by themselves. If the kernel refuses to remove the
-// first name, the pool is as it was.
+// end marks the pool as destroyed, removes its names, and wakes everybody who sleeps in it. If the
+// process is killed after the mark, the next process that opens the pool removes what is left, and
+// sleepers find the mark by themselves. If the kernel refuses to remove the first name, the pool is
+// as it was.
 //
-// By force it runs without the ledger lock: the mark is one word, and nothing that the
-// owner of the lock may still do takes it back.
+// By force it runs without the ledger lock: the mark is one word, and nothing that the owner of the
+// lock may still do takes it back.
 func (p *Pool) end() error {
 	if err := p.mem.Check(); err != nil {
 		return err
@@ -163,9 +162,9 @@ func (p *Pool) gateIsNamed() bool {
 	return shm.IsNamed(sem.File(p.name), p.mem.GateInode.Load())
 }
 
-// removeNames removes the names of a pool that is not alive, under its ledger lock unless by
-// force. The ledger's name goes last, because the ledger says which semaphore is the pool's.
-// A name that leads to another object by now is left alone.
+// removeNames removes the names of a pool that is not alive, under its ledger lock unless by force.
+// The ledger's name goes last, because the ledger says which semaphore is the pool's. A name that
+// leads to another object by now is left alone.
 func (p *Pool) removeNames() error {
 	file := ledgerFile(p.name)
 	if !shm.IsNamed(file, p.object.Inode) {
@@ -184,8 +183,8 @@ func (p *Pool) removeNames() error {
 	return nil
 }
 
-// removeUnlessAlive waits for a process that is creating or destroying the pool at the
-// moment, and removes the pool if that process has died on the way.
+// removeUnlessAlive waits for a process that is creating or destroying the pool at the moment, and
+// removes the pool if that process has died on the way.
 func (p *Pool) removeUnlessAlive() error {
 	return p.locked(context.Background(), lockLimit, func() error {
 		if p.mem.Life.Load() == ledger.LifeAlive {
@@ -196,10 +195,9 @@ func (p *Pool) removeUnlessAlive() error {
 	})
 }
 
-// Remove removes the files of a pool that cannot be opened, without looking at what is in
-// its ledger. It refuses a file that is not a regular one (ErrNameTaken), and leaves a
-// semaphore alone that was not made for a pool. It returns ErrNotExist if there is nothing
-// to remove.
+// Remove removes the files of a pool that cannot be opened, without looking at what is in its
+// ledger. It refuses a file that is not a regular one (ErrNameTaken), and leaves a semaphore alone
+// that was not made for a pool. It returns ErrNotExist if there is nothing to remove.
 func Remove(name string) error {
 	name, err := CheckName(name)
 	if err != nil {
@@ -223,8 +221,8 @@ func Remove(name string) error {
 	return nil
 }
 
-// isForeign reports whether the name leads to a semaphore that was not made for a pool. A
-// file that is not a semaphore at all counts as the remains of a pool's.
+// isForeign reports whether the name leads to a semaphore that was not made for a pool. A file that
+// is not a semaphore at all counts as the remains of a pool's.
 func isForeign(name string) bool {
 	gate, err := sem.Open(name, shm.ReadOnly)
 	if err != nil {

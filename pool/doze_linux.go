@@ -9,23 +9,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A doze is the sleep of a process in line. Most of the time nothing happens there, and for
-// very many processes. Yet any living process must notice a first in line that is dead or
-// stopped within two seconds. So a sleeper wakes now and then for a moment, in which it makes
-// a few system calls:
+// A doze is the sleep of a process in line. Most of the time nothing happens there, and for very
+// many processes. Yet any living process must notice a first in line that is dead or stopped within
+// two seconds. So a sleeper wakes now and then for a moment, in which it makes a few system calls:
 //
 //   - The sleeper for a first in line notes the time (Attended), and looks whether the pool
 //     is still alive: the process that destroyed it may have died before it told anybody.
 //   - Any other sleeper looks at that note. If it is old, the gate is deserted, and the sleep
 //     ends.
 //
-// The invariant: while anybody waits, every sleeper of the line has looked at Attended within
-// its period, which depends on the number of sleepers.
+// The invariant: while anybody waits, every sleeper of the line has looked at Attended within its
+// period, which depends on the number of sleepers.
 //
-// The Go scheduler does not hear of these moments, since waking it costs far more than the
-// system calls do. To Go the whole loop is one system call, as in syscall.Syscall. So no
-// function in it may need more stack. It reads and writes the ledger with pread(2) and
-// pwrite(2): if somebody has truncated the file, a fault in here would end the program.
+// The Go scheduler does not hear of these moments, since waking it costs far more than the system
+// calls do. To Go the whole loop is one system call, as in syscall.Syscall. So no function in it
+// may need more stack. It reads and writes the ledger with pread(2) and pwrite(2): if somebody has
+// truncated the file, a fault in here would end the program.
 type doze struct {
 	word  *atomic.Uint32 // sleeps while this word
 	value uint32         // has this value,
@@ -51,17 +50,17 @@ const (
 	attendEvery = 250 * time.Millisecond
 	unattended  = 500 * time.Millisecond
 
-	// How often other sleepers look: not more often than this, and so rarely that all of
-	// them together look so many times a second.
+	// How often other sleepers look: not more often than this, and so rarely that all of them
+	// together look so many times a second.
 	shortestPeriod = 500 * time.Millisecond
 	looksPerSecond = 100
-	// Sleepers wake at multiples of this: many wake-ups at one moment cost less than as many
-	// at different moments, each of which has to wake a processor.
+	// Sleepers wake at multiples of this: many wake-ups at one moment cost less than as many at
+	// different moments, each of which has to wake a processor.
 	together = 500 * time.Millisecond
 )
 
-// isOld reports whether a note in Attended says that the gate is deserted. A note from the
-// future, in a ledger that somebody has scribbled on, says so too.
+// isOld reports whether a note in Attended says that the gate is deserted. A note from the future,
+// in a ledger that somebody has scribbled on, says so too.
 //
 //go:nosplit
 func isOld(now, attended int64) bool {

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The kinds of error that this package returns, for errors.Is. Each error's text names the
-// pool. ErrNotExist, ErrExist, ErrPermission and ErrClosed are also the errors of these
-// names in package io/fs.
+// The kinds of error that this package returns, for errors.Is. Each error's text names the pool.
+// ErrNotExist, ErrExist, ErrPermission and ErrClosed are also the errors of these names in package
+// io/fs.
 var (
 	ErrInvalid     error = &kind{"invalid %s", fs.ErrInvalid}
 	ErrNotExist    error = &kind{"no pool %s", fs.ErrNotExist}
@@ -76,8 +76,8 @@ func explain(name string, err error) error {
 	return &Error{name, kindOf(err), err}
 }
 
-// kindOf sorts what shared memory and the kernel say. Only what the memory says is damage:
-// what the kernel says is only why the pool cannot be used now.
+// kindOf sorts what shared memory and the kernel say. Only what the memory says is damage: what the
+// kernel says is only why the pool cannot be used now.
 func kindOf(err error) error {
 	switch {
 	case errors.As(err, new(ledger.Damage)), errors.Is(err, shm.ErrFault), errors.Is(err, shm.ErrWrongSize):

@@ -11,9 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Lease is what a holder has: its slots, until Release or the end of the process. After
-// Release its methods change nothing and return ErrReleased, and after the pool was closed
-// ErrClosed.
+// A Lease is what a holder has: its slots, until Release or the end of the process. After Release
+// its methods change nothing and return ErrReleased, and after the pool was closed ErrClosed.
 type Lease struct {
 	pool   *Pool
 	id     LeaseID
@@ -27,19 +26,18 @@ type Lease struct {
 	released bool
 }
 
-// Slots are the numbers of the slots, in ascending order. Each is from 0 to the pool's size
-// less one, and no other holder has it.
+// Slots are the numbers of the slots, in ascending order. Each is from 0 to the pool's size less
+// one, and no other holder has it.
 func (l *Lease) Slots() []int { return slices.Clone(l.slots) }
 
 // Waited is how long the lease was waited for.
 func (l *Lease) Waited() time.Duration { return l.waited }
 
-// Items are what the slots stand for, in the order of Slots, or none if the pool has no
-// items.
+// Items are what the slots stand for, in the order of Slots, or none if the pool has no items.
 func (l *Lease) Items() []string { return slices.Clone(l.items) }
 
-// use runs f while the lease and its pool are open. Afterwards the record and the
-// descriptors may belong to others.
+// use runs f while the lease and its pool are open. Afterwards the record and the descriptors may
+// belong to others.
 func (l *Lease) use(f func() error) error {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
@@ -49,10 +47,10 @@ func (l *Lease) use(f func() error) error {
 	return l.pool.use(f)
 }
 
-// Guard returns a descriptor that keeps the slots held, after the death of this process,
-// for as long as any process has it open. It is made for a child to inherit: it is
-// read-only and has the close-on-exec flag. It belongs to the lease, which closes it.
-// Release frees the slots even if a process still has the descriptor open.
+// Guard returns a descriptor that keeps the slots held, after the death of this process, for as
+// long as any process has it open. It is made for a child to inherit: it is read-only and has the
+// close-on-exec flag. It belongs to the lease, which closes it. Release frees the slots even if a
+// process still has the descriptor open.
 func (l *Lease) Guard() (fd int, err error) {
 	err = l.use(func() (err error) {
 		if l.guard >= 0 {
@@ -71,11 +69,10 @@ func (l *Lease) Guard() (fd int, err error) {
 	return l.guard, nil
 }
 
-// CommandPID is the place in shared memory for the pid of the child that the lease is held
-// for. The child can write its pid there before it becomes the command (clone(2),
-// CLONE_PARENT_SETTID): then there is no moment at which the command runs and is not known.
-// The place must not be touched after Release. Touching it raises SIGBUS if somebody has
-// truncated the pool's file.
+// CommandPID is the place in shared memory for the pid of the child that the lease is held for. The
+// child can write its pid there before it becomes the command (clone(2), CLONE_PARENT_SETTID): then
+// there is no moment at which the command runs and is not known. The place must not be touched
+// after Release. Touching it raises SIGBUS if somebody has truncated the pool's file.
 func (l *Lease) CommandPID() (place *atomic.Int32, err error) {
 	err = l.use(func() error {
 		place = &l.rec.CommandPID
@@ -84,9 +81,9 @@ func (l *Lease) CommandPID() (place *atomic.Int32, err error) {
 	return place, err
 }
 
-// SetCommandPID notes that the lease is held for a child of this process, which is running
-// and has not been waited for. Status shows its pid. If this process dies, the slots stay
-// held while the child lives, even if the child has closed the guard.
+// SetCommandPID notes that the lease is held for a child of this process, which is running and has
+// not been waited for. Status shows its pid. If this process dies, the slots stay held while the
+// child lives, even if the child has closed the guard.
 func (l *Lease) SetCommandPID(pid int) error {
 	return l.use(func() error {
 		l.rec.CommandPID.Store(int32(pid))
@@ -95,11 +92,10 @@ func (l *Lease) SetCommandPID(pid int) error {
 	})
 }
 
-// CheckGuard reports whether the child has the guard open, as far as can be seen, and notes
-// it if not. After a child has closed the guard, as sudo does, the guard does not prove
-// anything about its life any more: a process in another pid namespace, which cannot see the
-// child's pid, then takes the slots for held. The parent should call CheckGuard now and
-// then, after SetCommandPID.
+// CheckGuard reports whether the child has the guard open, as far as can be seen, and notes it if
+// not. After a child has closed the guard, as sudo does, the guard does not prove anything about
+// its life any more: a process in another pid namespace, which cannot see the child's pid, then
+// takes the slots for held. The parent should call CheckGuard now and then, after SetCommandPID.
 func (l *Lease) CheckGuard() (open bool, err error) {
 	err = l.use(func() error {
 		open = l.guard >= 0 && l.pool.isOpenIn(l.rec.CommandPID.Load(), l.guard)
@@ -111,8 +107,8 @@ func (l *Lease) CheckGuard() (open bool, err error) {
 	return open, err
 }
 
-// Release gives the slots back and wakes the next in line. If that fails, the slots are
-// taken back as those of a dead holder.
+// Release gives the slots back and wakes the next in line. If that fails, the slots are taken back
+// as those of a dead holder.
 func (l *Lease) Release() error {
 	return l.use(func() error {
 		l.released = true
@@ -121,8 +117,8 @@ func (l *Lease) Release() error {
 	})
 }
 
-// closeGuard unlocks the guard for all processes that have inherited it: a daemon that the
-// command has left behind holds no slot.
+// closeGuard unlocks the guard for all processes that have inherited it: a daemon that the command
+// has left behind holds no slot.
 func (l *Lease) closeGuard() error {
 	if l.guard < 0 {
 		return nil

@@ -8,9 +8,9 @@ import (
 	"github.com/poolrun/poolrun/internal/ledger"
 )
 
-// A LeaseID names a lease across processes: a child that knows it can find out whether the
-// lease is still held. Its text is /POOL/ID/RECORD/TICKET. Several texts in a row are
-// unambiguous, since a pool's name contains no second slash.
+// A LeaseID names a lease across processes: a child that knows it can find out whether the lease is
+// still held. Its text is /POOL/ID/RECORD/TICKET. Several texts in a row are unambiguous, since a
+// pool's name contains no second slash.
 type LeaseID struct {
 	Pool   string
 	pool   uint64 // the ledger's ID
@@ -25,8 +25,8 @@ func (id LeaseID) String() string {
 	return fmt.Sprintf("%s/%x/%d/%d", id.Pool, id.pool, id.r, id.ticket)
 }
 
-// ParseLeaseIDs parses the texts of any number of lease IDs in a row. It skips what is not
-// one: a lease that cannot be named is not held.
+// ParseLeaseIDs parses the texts of any number of lease IDs in a row. It skips what is not one: a
+// lease that cannot be named is not held.
 func ParseLeaseIDs(text string) []LeaseID {
 	var ids []LeaseID
 	fields := strings.Split(text, "/")
@@ -41,8 +41,8 @@ func ParseLeaseIDs(text string) []LeaseID {
 	return ids
 }
 
-// HeldSlots returns the slots of a lease on this pool, and what they stand for. It returns
-// no slots if the lease is one on another pool, or is not held any more.
+// HeldSlots returns the slots of a lease on this pool, and what they stand for. It returns no slots
+// if the lease is one on another pool, or is not held any more.
 func (p *Pool) HeldSlots(id LeaseID) (slots []int, items []string, err error) {
 	err = p.use(func() error {
 		slots, items, err = p.heldSlots(id)

@@ -10,23 +10,23 @@ import (
 	"github.com/poolrun/poolrun/internal/shm"
 )
 
-// The ledger lock is flock(2) on the ledger's file. All goroutines of an open Pool share
-// one open file description, and so one lock: the turnstile comes before it.
+// The ledger lock is flock(2) on the ledger's file. All goroutines of an open Pool share one open
+// file description, and so one lock: the turnstile comes before it.
 
 const (
-	// How long a method without a context waits for the ledger lock. It is held for
-	// microseconds. If it cannot be had for that long, its owner does not move.
+	// How long a method without a context waits for the ledger lock. It is held for microseconds.
+	// If it cannot be had for that long, its owner does not move.
 	lockLimit = 5 * time.Second
 	// How long a waiter that gives up tries to get it, to leave the line cleanly.
 	leaveLimit = 100 * time.Millisecond
 )
 
-// update runs a change of the ledger under the ledger lock. First it does what has to come
-// before any change: it checks that the ledger can be one, completes or undoes a change that
-// was cut off by the death of its author, reaps that author, and pays the pool's debt.
+// update runs a change of the ledger under the ledger lock. First it does what has to come before
+// any change: it checks that the ledger can be one, completes or undoes a change that was cut off
+// by the death of its author, reaps that author, and pays the pool's debt.
 //
-// It waits for the lock until ctx is done or the pool is closed or destroyed, and, if limit
-// is not 0, until then. In the latter case it returns ErrStuck.
+// It waits for the lock until ctx is done or the pool is closed or destroyed, and, if limit is not
+// 0, until then. In the latter case it returns ErrStuck.
 //
 // A pool that was opened read-only cannot be changed: ErrPermission.
 func (p *Pool) update(ctx context.Context, limit time.Duration, change func() error) error {
@@ -51,8 +51,8 @@ func (p *Pool) update(ctx context.Context, limit time.Duration, change func() er
 	})
 }
 
-// locked runs f under the ledger lock, and nothing before it. It is the only door to the
-// lock, and waits as update does.
+// locked runs f under the ledger lock, and nothing before it. It is the only door to the lock, and
+// waits as update does.
 func (p *Pool) locked(ctx context.Context, limit time.Duration, f func() error) error {
 	if err := p.lock(ctx, limit); err != nil {
 		return err
@@ -96,8 +96,8 @@ func (p *Pool) untilClosed(ctx context.Context) (context.Context, context.Cancel
 	return ctx, func() { stop(); cancel(nil) }
 }
 
-// cause says why ctx is done, nil if it is not. Reasons of this package and a deadline are
-// told apart; anything else is ctx's own error.
+// cause says why ctx is done, nil if it is not. Reasons of this package and a deadline are told
+// apart; anything else is ctx's own error.
 func cause(ctx context.Context) error {
 	err := ctx.Err()
 	if err == nil {
@@ -109,8 +109,8 @@ func cause(ctx context.Context) error {
 	return err
 }
 
-// giveUpIfDestroyed ends a wait for the lock within a second of the pool's end: a pool can
-// be destroyed by force without the lock.
+// giveUpIfDestroyed ends a wait for the lock within a second of the pool's end: a pool can be
+// destroyed by force without the lock.
 func (p *Pool) giveUpIfDestroyed(ctx context.Context, giveUp context.CancelCauseFunc) {
 	for ctx.Err() == nil {
 		err := p.safely(func() error {
@@ -130,8 +130,8 @@ func (p *Pool) giveUpIfDestroyed(ctx context.Context, giveUp context.CancelCause
 	}
 }
 
-// abandonLock ends an abandoned wait for the lock. By now the descriptor's number may be
-// another file's: see Close.
+// abandonLock ends an abandoned wait for the lock. By now the descriptor's number may be another
+// file's: see Close.
 func (p *Pool) abandonLock(locked bool) {
 	p.descriptors.Lock()
 	if locked && !p.closed {
@@ -159,9 +159,9 @@ func (p *Pool) unlock() {
 	<-p.turnstile
 }
 
-// Suspend calls stop while no goroutine of this process has the ledger lock or waits for
-// it. A process that stops with the lock (SIGTSTP) holds up all others. One that stops in
-// here holds up nobody and keeps its place in line. Suspend blocks without a limit.
+// Suspend calls stop while no goroutine of this process has the ledger lock or waits for it. A
+// process that stops with the lock (SIGTSTP) holds up all others. One that stops in here holds up
+// nobody and keeps its place in line. Suspend blocks without a limit.
 func (p *Pool) Suspend(stop func()) {
 	p.turnstile <- struct{}{}
 	defer func() { <-p.turnstile }()

@@ -8,9 +8,9 @@ import (
 
 const maxNameBytes = 200
 
-// CheckName returns the pool's name with its leading slash, which may be omitted, or
-// ErrInvalid. A name has 1 to 200 bytes after the slash. None of them is a slash or NUL,
-// and they are not "." or "..".
+// CheckName returns the pool's name with its leading slash, which may be omitted, or ErrInvalid. A
+// name has 1 to 200 bytes after the slash. None of them is a slash or NUL, and they are not "." or
+// "..".
 func CheckName(name string) (string, error) {
 	base := strings.TrimPrefix(name, "/")
 	var why string
@@ -31,8 +31,7 @@ func CheckName(name string) (string, error) {
 	return "", &Error{fmt.Sprintf("pool name %q", name), ErrInvalid, errors.New(why)}
 }
 
-// ledgerFile is the name of the ledger's file in /dev/shm. The semaphore has the pool's own
-// name.
+// ledgerFile is the name of the ledger's file in /dev/shm. The semaphore has the pool's own name.
 func ledgerFile(name string) string { return ledgerPrefix + name[1:] }
 
 const ledgerPrefix = "poolrun."

@@ -10,9 +10,9 @@ import (
 
 // What foreign programs have done to the semaphore. All of this runs under the ledger lock.
 
-// missing is how many tokens foreign programs have taken from the semaphore. Below zero, it
-// is how many they have posted without having taken them. While a change waits to be mended
-// that cannot be known, and missing is 0.
+// missing is how many tokens foreign programs have taken from the semaphore. Below zero, it is how
+// many they have posted without having taken them. While a change waits to be mended that cannot be
+// known, and missing is 0.
 func (p *Pool) missing() int {
 	if p.mem.HasIntent() {
 		return 0
@@ -20,8 +20,8 @@ func (p *Pool) missing() int {
 	return p.mem.Size() + p.mem.Debt() - p.mem.InUse() - p.mem.Gate.Value()
 }
 
-// areTaken reports whether a living program may have the missing tokens. The kernel knows
-// whether any other process has the semaphore open, in whatever namespace.
+// areTaken reports whether a living program may have the missing tokens. The kernel knows whether
+// any other process has the semaphore open, in whatever namespace.
 func (p *Pool) areTaken(missing int) bool { return missing > 0 && !p.mem.Gate.IsOnlyUser() }
 
 // isUsed reports whether anybody holds a slot or waits for one, foreign programs included.
@@ -51,8 +51,8 @@ func count(n int, thing string) string {
 	return fmt.Sprintf("%d %s", n, thing)
 }
 
-// isMuslSemaphore reports whether a file of /dev/shm can be a semaphore of musl, which puts
-// no "sem." before the name (src/thread/sem_open.c there) and has the same sizeof(sem_t).
+// isMuslSemaphore reports whether a file of /dev/shm can be a semaphore of musl, which puts no
+// "sem." before the name (src/thread/sem_open.c there) and has the same sizeof(sem_t).
 func isMuslSemaphore(file string) bool {
 	info, err := os.Lstat(shm.Path(file))
 	return err == nil && info.Mode().IsRegular() && info.Size() == 32 && !strings.HasPrefix(file, "sem.")

@@ -10,13 +10,13 @@ import (
 
 // A place is a place in line, and what its owner does there.
 //
-// Only the first in line stands at the gate: it sleeps on the semaphore's value, and takes
-// nothing until it is awake and has the ledger lock. All others sleep until they are poked
-// because they have become first (sleep.go).
+// Only the first in line stands at the gate: it sleeps on the semaphore's value, and takes nothing
+// until it is awake and has the ledger lock. All others sleep until they are poked because they
+// have become first (sleep.go).
 //
-// A wake-up can get lost with a process that dies after it was told and before it has told
-// the next. A first in line can die or be stopped. So every sleeper watches the gate
-// (doze_linux.go), and one that finds it deserted steps in (stepIn).
+// A wake-up can get lost with a process that dies after it was told and before it has told the
+// next. A first in line can die or be stopped. So every sleeper watches the gate (doze_linux.go),
+// and one that finds it deserted steps in (stepIn).
 type place struct {
 	pool *Pool
 	id   LeaseID
@@ -33,8 +33,8 @@ type place struct {
 const (
 	// How long the first in line sleeps at most.
 	longestWatch = 10 * time.Second
-	// How long a living process may take to answer a roll call, and how many processes are
-	// called at once.
+	// How long a living process may take to answer a roll call, and how many processes are called
+	// at once.
 	answerLimit = 300 * time.Millisecond
 	maxCalled   = 64
 	// A sleep that only a wake-up ends.
@@ -64,9 +64,9 @@ func (pl *place) wait(ctx context.Context) (*Lease, error) {
 	}
 }
 
-// guardGate is what the first in line does before it sleeps at the gate: it sees to it that
-// the deaths of holders are noticed, and decides how long it may sleep. It returns how many
-// dead holders it has found itself.
+// guardGate is what the first in line does before it sleeps at the gate: it sees to it that the
+// deaths of holders are noticed, and decides how long it may sleep. It returns how many dead
+// holders it has found itself.
 func (pl *place) guardGate(ctx context.Context, v *view) (reaped int, err error) {
 	p, now := pl.pool, pl.pool.mem.Clock.Now()
 	if pl.first == 0 {
@@ -83,8 +83,8 @@ func (pl *place) guardGate(ctx context.Context, v *view) (reaped int, err error)
 		}
 		v.limit = min(max(watchAfter/10, atGate), scanInterval)
 	}
-	// Slots that this one cannot use (it needs more, or the ledger's count forbids it) have
-	// woken it all the same, and may be what a foreign program waits for.
+	// Slots that this one cannot use (it needs more, or the ledger's count forbids it) have woken
+	// it all the same, and may be what a foreign program waits for.
 	if v.value > 0 && p.mem.HasForeignSleeper() {
 		p.mem.Gate.Wake(v.value)
 	}
@@ -165,16 +165,15 @@ func (pl *place) look(ctx context.Context) (v view, err error) {
 	return v, err
 }
 
-// stepIn is what a waiter does if the first in line, which is not dead, does not attend to
-// the gate: it sets aside the places before it that do not move. They keep their order, and
-// are passed until they move.
+// stepIn is what a waiter does if the first in line, which is not dead, does not attend to the
+// gate: it sets aside the places before it that do not move. They keep their order, and are passed
+// until they move.
 //
-// A process whose threads are all stopped does not move. Any other process may only be slow,
-// which cannot be told from outside. So the roll of the places before this one is called,
-// maxCalled processes at a time. A place does not move if it was called, has not looked
-// within answerLimit, and has no runnable thread. If one answers, it will attend to the gate.
-// If none does, the next are called. stepIn returns the first in line afterwards, 0 if the gate
-// is attended to.
+// A process whose threads are all stopped does not move. Any other process may only be slow, which
+// cannot be told from outside. So the roll of the places before this one is called, maxCalled
+// processes at a time. A place does not move if it was called, has not looked within answerLimit,
+// and has no runnable thread. If one answers, it will attend to the gate. If none does, the next
+// are called. stepIn returns the first in line afterwards, 0 if the gate is attended to.
 func (pl *place) stepIn(now int64, v *view) (ledger.Ref, error) {
 	p := pl.pool
 	if !isOld(now, p.mem.Attended.Load()) {

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Pool is an open pool. Its methods may be called by many goroutines at once. After
-// Close they change nothing and return ErrClosed, and so do those of its leases.
+// A Pool is an open pool. Its methods may be called by many goroutines at once. After Close they
+// change nothing and return ErrClosed, and so do those of its leases.
 type Pool struct {
 	name   string
 	object *shm.Object   // the ledger: one open file description for its lock and all claims
@@ -37,21 +37,21 @@ type Pool struct {
 
 // Open opens an existing pool for use. The pool must be closed.
 //
-// It returns ErrNotExist if there is no such pool, ErrPermission if the caller may not use
-// it, ErrNameTaken if one of its files is not a regular file, ErrDamaged if its files do
-// not make a pool, and ErrVersion if another version of poolrun made it. A pool whose
-// creator or destroyer died on the way counts as none, and is removed.
+// It returns ErrNotExist if there is no such pool, ErrPermission if the caller may not use it,
+// ErrNameTaken if one of its files is not a regular file, ErrDamaged if its files do not make a
+// pool, and ErrVersion if another version of poolrun made it. A pool whose creator or destroyer
+// died on the way counts as none, and is removed.
 //
-// The caller may use its own pools and root's, and those that are shared through a group
-// of the caller and closed to others: any user can be first to take a name in /dev/shm.
+// The caller may use its own pools and root's, and those that are shared through a group of the
+// caller and closed to others: any user can be first to take a name in /dev/shm.
 func Open(name string) (*Pool, error) { return open(name, shm.ReadWrite) }
 
-// OpenReadOnly opens a pool of which only Status may be used. The caller needs no more
-// than permission to read it, whoever owns it. Errors are as from Open.
+// OpenReadOnly opens a pool of which only Status may be used. The caller needs no more than
+// permission to read it, whoever owns it. Errors are as from Open.
 func OpenReadOnly(name string) (*Pool, error) { return open(name, shm.ReadOnly) }
 
-// OpenToManage opens a pool to look at it, or to resize or destroy it, and not to acquire
-// its slots: root may do that with any user's pool. Errors are as from Open.
+// OpenToManage opens a pool to look at it, or to resize or destroy it, and not to acquire its
+// slots: root may do that with any user's pool. Errors are as from Open.
 func OpenToManage(name string) (*Pool, error) { return open(name, shm.Manage) }
 
 func open(name string, access shm.Access) (*Pool, error) {
@@ -104,8 +104,8 @@ func newPool(name string, object *shm.Object) (*Pool, error) {
 	return p, nil
 }
 
-// openGate opens the semaphore that belongs to the ledger, if the pool is alive, and
-// removes what is left of the pool if it is not.
+// openGate opens the semaphore that belongs to the ledger, if the pool is alive, and removes what
+// is left of the pool if it is not.
 func (p *Pool) openGate(access shm.Access) error {
 	return p.safely(func() error {
 		if err := p.mem.Check(); err != nil {
@@ -149,8 +149,8 @@ func (p *Pool) Size() (size int, err error) {
 	return size, err
 }
 
-// IsLost reports whether the pool's files were removed although it was not destroyed. Then
-// its name leads to another pool or to none.
+// IsLost reports whether the pool's files were removed although it was not destroyed. Then its name
+// leads to another pool or to none.
 func (p *Pool) IsLost() (lost bool, err error) {
 	err = p.use(func() error {
 		lost = p.mem.Life.Load() == ledger.LifeAlive && !p.object.HasName()
@@ -159,8 +159,8 @@ func (p *Pool) IsLost() (lost bool, err error) {
 	return lost, err
 }
 
-// Close closes the pool. Methods that are waiting return ErrClosed. Leases that were not
-// released are lost, as if the process had died.
+// Close closes the pool. Methods that are waiting return ErrClosed. Leases that were not released
+// are lost, as if the process had died.
 func (p *Pool) Close() error {
 	if !p.life.End(func() { p.close(p.fail(ErrClosed)) }) {
 		return p.fail(ErrClosed)
@@ -182,8 +182,8 @@ func (p *Pool) Close() error {
 	return errors.Join(append(errs, p.object.Close())...)
 }
 
-// use runs f while the pool is open. Every method that touches shared memory or a
-// descriptor does it in here.
+// use runs f while the pool is open. Every method that touches shared memory or a descriptor does
+// it in here.
 func (p *Pool) use(f func() error) error {
 	if !p.life.Enter() {
 		return p.fail(ErrClosed)
@@ -192,9 +192,9 @@ func (p *Pool) use(f func() error) error {
 	return p.safely(f)
 }
 
-// safely is the border behind which shared memory is touched. Somebody may truncate a file
-// at any moment: safely makes an error of the fault that this raises. It makes an Error,
-// which names the pool, of every other error.
+// safely is the border behind which shared memory is touched. Somebody may truncate a file at any
+// moment: safely makes an error of the fault that this raises. It makes an Error, which names the
+// pool, of every other error.
 func (p *Pool) safely(f func() error) (err error) {
 	defer func() { err = explain(p.name, err) }()
 	defer shm.CatchFault(&err, shm.PanicOnFault())

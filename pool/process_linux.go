@@ -36,8 +36,8 @@ func ownIdentity() (self identity, err error) {
 // The inode of the initial time namespace (TIME_NS_INIT_INO, linux/nsfs.h).
 const initialTimeNamespace = 0xEFFFFFFA
 
-// timeNamespace identifies the caller's time namespace, 0 on a kernel that has none, and
-// returns its offset of CLOCK_BOOTTIME from the machine's.
+// timeNamespace identifies the caller's time namespace, 0 on a kernel that has none, and returns
+// its offset of CLOCK_BOOTTIME from the machine's.
 func timeNamespace() (inode uint32, clock ledger.Clock, err error) {
 	var st unix.Stat_t
 	switch err := unix.Stat("/proc/self/ns/time", &st); {
@@ -64,21 +64,21 @@ func timeNamespace() (inode uint32, clock ledger.Clock, err error) {
 	return 0, 0, errors.New("/proc/self/timens_offsets has no line for boottime")
 }
 
-// ticks is the present moment in the unit and by the clock of proc_pid_stat(5), field 22:
-// USER_HZ of CLOCK_BOOTTIME as the reader's time namespace shows it (fs/proc/array.c). So two
-// such numbers can be compared only if they were taken in the same time namespace.
+// ticks is the present moment in the unit and by the clock of proc_pid_stat(5), field 22: USER_HZ
+// of CLOCK_BOOTTIME as the reader's time namespace shows it (fs/proc/array.c). So two such numbers
+// can be compared only if they were taken in the same time namespace.
 func ticks() uint64 { return uint64(ledger.BootTime()) / tick }
 
 // tick is 1/USER_HZ in nanoseconds. USER_HZ is 100 on all of Go's architectures.
 const tick = 1e9 / 100
 
-// Whether a process lives is asked of the kernel, by pid. Every answer follows one rule:
-// absence of evidence is not evidence of death. A slot that is kept for too long is a
-// nuisance; a slot that is given to two holders is a broken promise. And a number that counts
-// in one namespace is compared only with numbers of that namespace.
+// Whether a process lives is asked of the kernel, by pid. Every answer follows one rule: absence of
+// evidence is not evidence of death. A slot that is kept for too long is a nuisance; a slot that is
+// given to two holders is a broken promise. And a number that counts in one namespace is compared
+// only with numbers of that namespace.
 
-// commandMayRun reports whether the command of a participant may be running, as far as its
-// pid tells. False means that it has certainly ended, or never existed.
+// commandMayRun reports whether the command of a participant may be running, as far as its pid
+// tells. False means that it has certainly ended, or never existed.
 func (p *Pool) commandMayRun(rec *ledger.Participant) bool {
 	pid := rec.CommandPID.Load()
 	if rec.State.Load() != ledger.StateHeld || pid <= 0 {
@@ -98,10 +98,9 @@ func (p *Pool) commandMayRun(rec *ledger.Participant) bool {
 	return mayRun(pid, seen)
 }
 
-// mayRun reports whether the process that had this pid at a moment (0: unknown) may still
-// exist. It is gone if no process has that pid, or if all threads of that process have
-// ended (it is a zombie, and more than its main thread is), or if that process started
-// later.
+// mayRun reports whether the process that had this pid at a moment (0: unknown) may still exist. It
+// is gone if no process has that pid, or if all threads of that process have ended (it is a zombie,
+// and more than its main thread is), or if that process started later.
 func mayRun(pid int32, seen uint64) bool {
 	fd, err := unix.PidfdOpen(int(pid), 0)
 	switch err {
@@ -130,10 +129,10 @@ func mayRun(pid int32, seen uint64) bool {
 // The inode of the initial pid namespace (PID_NS_INIT_INO, linux/nsfs.h).
 const initialPidNamespace = 0xEFFFFFFC
 
-// findElsewhere reports whether a process that has this pid in another namespace than the
-// caller's may be running. It is certain only in the initial namespace, which shows the
-// processes of all others with their numbers there (NSpid in proc_pid_status(5)), and only
-// if /proc shows all processes and each can be read.
+// findElsewhere reports whether a process that has this pid in another namespace than the caller's
+// may be running. It is certain only in the initial namespace, which shows the processes of all
+// others with their numbers there (NSpid in proc_pid_status(5)), and only if /proc shows all
+// processes and each can be read.
 func (own identity) findElsewhere(pid int32) (found, certain bool) {
 	if own.pidNamespace != initialPidNamespace || !procIsOwn() {
 		return false, false
@@ -164,24 +163,24 @@ func (own identity) findElsewhere(pid int32) (found, certain bool) {
 	return false, certain
 }
 
-// isOpenIn reports whether a process has the ledger open as this descriptor. It also reports
-// false if this process may not look (proc_pid_fd(5)).
+// isOpenIn reports whether a process has the ledger open as this descriptor. It also reports false
+// if this process may not look (proc_pid_fd(5)).
 func (p *Pool) isOpenIn(pid int32, fd int) bool {
 	var st unix.Stat_t
 	err := unix.Stat("/proc/"+strconv.Itoa(int(pid))+"/fd/"+strconv.Itoa(fd), &st)
 	return err == nil && st.Dev == p.object.Device && st.Ino == p.object.Inode
 }
 
-// procIsOwn reports whether the pids in /proc are those of this process's own namespace. A
-// mount can show another namespace's. Then NSpid in proc_pid_status(5) lists this process by
-// more than one number, or by another.
+// procIsOwn reports whether the pids in /proc are those of this process's own namespace. A mount
+// can show another namespace's. Then NSpid in proc_pid_status(5) lists this process by more than
+// one number, or by another.
 func procIsOwn() bool {
 	pids, err := nsPids("self")
 	return err == nil && len(pids) == 1 && pids[0] == strconv.Itoa(os.Getpid())
 }
 
-// nsPids lists the numbers of a process in /proc, at least one, from the namespace of that
-// mount inwards.
+// nsPids lists the numbers of a process in /proc, at least one, from the namespace of that mount
+// inwards.
 func nsPids(process string) ([]string, error) {
 	path := "/proc/" + process + "/status"
 	text, err := readProc(path)
@@ -220,9 +219,8 @@ func readStat(path string) (procStat, error) {
 	return procStat{fields[0][0], int32(parent), start}, errors.Join(err1, err2)
 }
 
-// readProc reads a file of /proc that is a single record, however long (a status lists all
-// groups): there a short read is the end (fs/seq_file.c). Package os would set up its poller
-// for it.
+// readProc reads a file of /proc that is a single record, however long (a status lists all groups):
+// there a short read is the end (fs/seq_file.c). Package os would set up its poller for it.
 func readProc(path string) (text []byte, err error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -242,9 +240,9 @@ func readProc(path string) (text []byte, err error) {
 
 func statPath(pid int32) string { return "/proc/" + strconv.Itoa(int(pid)) + "/stat" }
 
-// isStopped reports whether every thread of a participant's process is stopped, by a signal
-// or a tracer, as far as this process can tell. isRunnable reports whether a thread is
-// running or about to.
+// isStopped reports whether every thread of a participant's process is stopped, by a signal or a
+// tracer, as far as this process can tell. isRunnable reports whether a thread is running or about
+// to.
 func (p *Pool) isStopped(rec *ledger.Participant) bool {
 	states := p.threadStates(rec)
 	return len(states) > 0 && len(bytes.Trim(states, "Tt")) == 0
@@ -254,8 +252,8 @@ func (p *Pool) isRunnable(rec *ledger.Participant) bool {
 	return bytes.ContainsRune(p.threadStates(rec), 'R')
 }
 
-// threadStates lists the states of the threads of a participant's process, as in
-// proc_pid_stat(5), or nothing if it cannot be looked at.
+// threadStates lists the states of the threads of a participant's process, as in proc_pid_stat(5),
+// or nothing if it cannot be looked at.
 func (p *Pool) threadStates(rec *ledger.Participant) (states []byte) {
 	if rec.PIDNamespace.Load() != p.self.pidNamespace || !procIsOwn() {
 		return nil

@@ -7,23 +7,23 @@ import (
 	"github.com/poolrun/poolrun/internal/ledger"
 )
 
-// The dead are participants whose process has ended without releasing its slots or leaving
-// the line. The kernel's locks tell which they are. To reap one is to end its participation.
+// The dead are participants whose process has ended without releasing its slots or leaving the
+// line. The kernel's locks tell which they are. To reap one is to end its participation.
 
-// isDead reports whether a participant is dead. It is alive while any process holds its
-// claim or its guard. A holder is also alive while its command may be running, because a
-// command can close the guard that it has inherited, as sudo does.
+// isDead reports whether a participant is dead. It is alive while any process holds its claim or
+// its guard. A holder is also alive while its command may be running, because a command can close
+// the guard that it has inherited, as sudo does.
 func (p *Pool) isDead(r ledger.Ref, rec *ledger.Participant) (bool, error) {
 	locked, err := p.isLocked(r)
 	return err == nil && !locked && !p.commandMayRun(rec), err
 }
 
-// reapHolders takes the slots of dead holders back. It returns how many there were, and
-// whether any holder is kept alive only by its command's pid: the end of such a holder raises
-// no event. It waits for the ledger lock as update does.
+// reapHolders takes the slots of dead holders back. It returns how many there were, and whether any
+// holder is kept alive only by its command's pid: the end of such a holder raises no event. It
+// waits for the ledger lock as update does.
 //
-// It does not hold the lock while it asks for every holder, so that newcomers do not have to
-// wait for that. Therefore it asks again, under the lock, for those that seemed dead.
+// It does not hold the lock while it asks for every holder, so that newcomers do not have to wait
+// for that. Therefore it asks again, under the lock, for those that seemed dead.
 func (p *Pool) reapHolders(ctx context.Context, limit time.Duration) (reaped int, silent bool, err error) {
 	dead, silent, err := p.suspects()
 	if len(dead) == 0 || err != nil {
@@ -89,9 +89,8 @@ func (p *Pool) suspects() (dead []suspect, silent bool, err error) {
 	return dead, silent, nil
 }
 
-// reapFirst takes the dead out of the line's head, and returns the first in line, which is
-// alive. The dead behind it hinder nobody until they come to the head or records become
-// scarce.
+// reapFirst takes the dead out of the line's head, and returns the first in line, which is alive.
+// The dead behind it hinder nobody until they come to the head or records become scarce.
 func (p *Pool) reapFirst() (ledger.Ref, error) {
 	for {
 		r, rec, err := p.mem.First()
@@ -133,8 +132,8 @@ func (p *Pool) reapLine() error {
 	return nil
 }
 
-// reapWaiting reaps all of the dead except for holders, which are reapHolders' business. A
-// dead drainer is among them: newcomers are admitted again.
+// reapWaiting reaps all of the dead except for holders, which are reapHolders' business. A dead
+// drainer is among them: newcomers are admitted again.
 func (p *Pool) reapWaiting() error {
 	if err := p.reapIfDead(p.mem.Drainer()); err != nil {
 		return err

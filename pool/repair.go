@@ -25,20 +25,19 @@ func (r *Report) left(format string, args ...any) {
 	r.Left = append(r.Left, fmt.Sprintf(format, args...))
 }
 
-// Repair checks a pool and mends what is certain: a change that was cut off by the death of
-// its author, the dead wherever they stand, everything in the ledger that can be rebuilt,
-// and tokens that were posted without having been taken. If the semaphore was removed, it is
-// made again from the ledger, unless a process is seen that uses the pool. If the ledger was
-// removed, it is made again from the semaphore's value, unless another process has that
-// open.
+// Repair checks a pool and mends what is certain: a change that was cut off by the death of its
+// author, the dead wherever they stand, everything in the ledger that can be rebuilt, and tokens
+// that were posted without having been taken. If the semaphore was removed, it is made again from
+// the ledger, unless a process is seen that uses the pool. If the ledger was removed, it is made
+// again from the semaphore's value, unless another process has that open.
 //
-// Tokens that are missing may be a foreign program's. They are put back if no other process
-// has the semaphore open, in whatever namespace, or by force. Force also reaps holders whose
-// command cannot be seen from here.
+// Tokens that are missing may be a foreign program's. They are put back if no other process has the
+// semaphore open, in whatever namespace, or by force. Force also reaps holders whose command cannot
+// be seen from here.
 //
-// Repair returns an error if there is nothing that it can repair: ErrNotExist, ErrNameTaken
-// (if there is only a semaphore that was not made for a pool), ErrPermission, ErrStuck, or
-// ErrDamaged if the ledger's header makes no sense.
+// Repair returns an error if there is nothing that it can repair: ErrNotExist, ErrNameTaken (if
+// there is only a semaphore that was not made for a pool), ErrPermission, ErrStuck, or ErrDamaged
+// if the ledger's header makes no sense.
 func Repair(name string, force bool) (r Report, err error) {
 	name, err = CheckName(name)
 	if err != nil {
@@ -98,8 +97,8 @@ func (r *Report) repair(p *Pool, force bool) error {
 	if len(left) > 0 {
 		return nil
 	}
-	// The balance comes first: it counts the dead among the holders, and what they give back
-	// must find room.
+	// The balance comes first: it counts the dead among the holders, and what they give back must
+	// find room.
 	if err := r.balance(p, force); err != nil {
 		return err
 	}
@@ -111,8 +110,8 @@ func (p *Pool) inspect() (faults []ledger.Fault) {
 	return faults
 }
 
-// reap reaps the dead wherever they stand. By force it also reaps holders whose command can
-// only be seen in another pid namespace.
+// reap reaps the dead wherever they stand. By force it also reaps holders whose command can only be
+// seen in another pid namespace.
 func (r *Report) reap(p *Pool, force bool) error {
 	for i := ledger.Ref(1); i <= p.mem.Used(); i++ {
 		rec, err := p.mem.At(i)
@@ -172,8 +171,8 @@ func (r *Report) balance(p *Pool, force bool) error {
 	return nil
 }
 
-// remakeGate makes a semaphore for a ledger that has lost its own, with the ledger's owner,
-// group and mode. A process that still has the old semaphore open may hold a slot by it.
+// remakeGate makes a semaphore for a ledger that has lost its own, with the ledger's owner, group
+// and mode. A process that still has the old semaphore open may hold a slot by it.
 func (r *Report) remakeGate(p *Pool, force bool) error {
 	if shm.Exists(sem.File(p.name)) {
 		r.left("its semaphore was replaced by another, which belongs to no pool")
@@ -212,8 +211,8 @@ func (r *Report) remakeGate(p *Pool, force bool) error {
 	return nil
 }
 
-// remakeLedger makes a ledger for a pool's semaphore that has lost its own, with the
-// semaphore's owner, group and mode.
+// remakeLedger makes a ledger for a pool's semaphore that has lost its own, with the semaphore's
+// owner, group and mode.
 func (r *Report) remakeLedger(name string) (err error) {
 	defer func() { err = explain(name, err) }()
 	gate, err := sem.Open(name, shm.Manage)

@@ -7,13 +7,13 @@ import (
 	"github.com/poolrun/poolrun/internal/sem"
 )
 
-// Resize gives the pool another size, from 0 to MaxSlots. After it has grown, waiters take
-// the new slots. After it has shrunk, holders keep their slots, and what they give back is
-// not handed out again until the pool is down to its size. A pool of size 0 is paused.
-// Waiters for more slots than the pool has now get ErrTooHeavy, unless it is paused.
+// Resize gives the pool another size, from 0 to MaxSlots. After it has grown, waiters take the new
+// slots. After it has shrunk, holders keep their slots, and what they give back is not handed out
+// again until the pool is down to its size. A pool of size 0 is paused. Waiters for more slots than
+// the pool has now get ErrTooHeavy, unless it is paused.
 //
-// It returns ErrInvalid, ErrNotExist if the pool was destroyed, or ErrStuck. After an error
-// the size is unchanged.
+// It returns ErrInvalid, ErrNotExist if the pool was destroyed, or ErrStuck. After an error the
+// size is unchanged.
 func (p *Pool) Resize(size int) error {
 	if size < 0 || size > MaxSlots {
 		return &Error{fmt.Sprintf("size %d", size), ErrInvalid, fmt.Errorf("want 0 to %d", MaxSlots)}

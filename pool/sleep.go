@@ -10,16 +10,16 @@ import (
 	"github.com/poolrun/poolrun/internal/ledger"
 )
 
-// sleepers are the waiters of one open Pool that sleep. However many goroutines wait, one
-// of them, the leader, sleeps in the kernel for all, and the others sleep on a channel. So
-// the process needs one thread for it.
+// sleepers are the waiters of one open Pool that sleep. However many goroutines wait, one of them,
+// the leader, sleeps in the kernel for all, and the others sleep on a channel. So the process needs
+// one thread for it.
 //
-// The leader sleeps at the gate if one of the waiters is first in line, and otherwise at
-// their bell. The bell is the futex word of one record. All their records name that record,
-// so that other processes know where to ring. (A bell needs no owner: if the record belongs
-// to another process by now, two processes hear it.) A leader at the gate does not hear the
-// bell. But every change of the first in line wakes the sleepers at the gate too, and all
-// other reasons to ring can wait for attendEvery.
+// The leader sleeps at the gate if one of the waiters is first in line, and otherwise at their
+// bell. The bell is the futex word of one record. All their records name that record, so that other
+// processes know where to ring. (A bell needs no owner: if the record belongs to another process by
+// now, two processes hear it.) A leader at the gate does not hear the bell. But every change of the
+// first in line wakes the sleepers at the gate too, and all other reasons to ring can wait for
+// attendEvery.
 //
 // The invariant: while there are sleepers, one of them is the leader.
 type sleepers struct {
@@ -30,8 +30,7 @@ type sleepers struct {
 	bell   ledger.Ref // 0 until somebody has waited
 }
 
-// A sleepState is what a sleeper's place knows of its sleep. The mutex of sleepers guards
-// it.
+// A sleepState is what a sleeper's place knows of its sleep. The mutex of sleepers guards it.
 type sleepState struct {
 	wake  chan struct{} // full: look is set, or the sleeper has become the leader
 	look  bool          // it has to look
@@ -56,8 +55,8 @@ func (s *sleepers) bellFor(r ledger.Ref) ledger.Ref {
 	return s.bell
 }
 
-// sleep returns when a place has to look: because it was poked, the gate has changed, or
-// nobody attends to the gate; after v.limit; or when ctx is done.
+// sleep returns when a place has to look: because it was poked, the gate has changed, or nobody
+// attends to the gate; after v.limit; or when ctx is done.
 func (p *Pool) sleep(ctx context.Context, pl *place, v view) error {
 	leads, bell := p.sleepers.add(pl, v)
 	defer p.sleepers.remove(pl)
@@ -112,8 +111,8 @@ func (s *sleepers) remove(pl *place) {
 	}
 }
 
-// follow sleeps on the channel. It reports whether the place has become the leader and has
-// nothing else to do.
+// follow sleeps on the channel. It reports whether the place has become the leader and has nothing
+// else to do.
 func (s *sleepers) follow(ctx context.Context, pl *place, limit time.Duration) (leads bool) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
@@ -129,8 +128,8 @@ func (s *sleepers) follow(ctx context.Context, pl *place, limit time.Duration) (
 	return s.leader == pl && !pl.asleep.look
 }
 
-// lead sleeps in the kernel for all sleepers. It rouses those that a wake-up concerns, and
-// returns when one concerns the leader itself.
+// lead sleeps in the kernel for all sleepers. It rouses those that a wake-up concerns, and returns
+// when one concerns the leader itself.
 func (p *Pool) lead(ctx context.Context, pl *place, until int64) error {
 	d := &doze{fd: p.object.FD, clock: p.mem.Clock}
 	var word atomic.Pointer[atomic.Uint32]
@@ -164,8 +163,8 @@ func (p *Pool) lead(ctx context.Context, pl *place, until int64) error {
 	return nil
 }
 
-// prepareDoze rouses all sleepers that were poked, and decides where the leader has to
-// sleep. It reports whether the leader itself was poked.
+// prepareDoze rouses all sleepers that were poked, and decides where the leader has to sleep. It
+// reports whether the leader itself was poked.
 func (p *Pool) prepareDoze(leader *place, d *doze) (concerned bool, err error) {
 	s := &p.sleepers
 	s.mutex.Lock()
@@ -191,8 +190,8 @@ func (p *Pool) prepareDoze(leader *place, d *doze) (concerned bool, err error) {
 	return concerned, nil
 }
 
-// rouseAtGate makes the sleeper at the gate look, and returns it. Until it stands there
-// again, the leader sleeps at the bell.
+// rouseAtGate makes the sleeper at the gate look, and returns it. Until it stands there again, the
+// leader sleeps at the bell.
 func (s *sleepers) rouseAtGate() *place {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -210,8 +209,8 @@ func (s *sleepers) isAlone() bool {
 	return len(s.all) == 1
 }
 
-// wakeUntil wakes the processes that sleep on a word until awake is closed. A single wake-up
-// could come just before the sleep.
+// wakeUntil wakes the processes that sleep on a word until awake is closed. A single wake-up could
+// come just before the sleep.
 func wakeUntil(awake <-chan struct{}, word *atomic.Pointer[atomic.Uint32]) {
 	for {
 		if w := word.Load(); w != nil {

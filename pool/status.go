@@ -73,9 +73,9 @@ type Bucket struct {
 	Count uint64
 }
 
-// Status takes a status of the pool without its dead: it reaps them first. If the pool was
-// opened read-only, it leaves them out. It returns ErrNotExist if the pool was destroyed,
-// ErrDamaged or ErrStuck.
+// Status takes a status of the pool without its dead: it reaps them first. If the pool was opened
+// read-only, it leaves them out. It returns ErrNotExist if the pool was destroyed, ErrDamaged or
+// ErrStuck.
 func (p *Pool) Status() (s Status, err error) {
 	err = p.use(func() error {
 		if p.object.ReadOnly {
@@ -100,10 +100,9 @@ func (p *Pool) Status() (s Status, err error) {
 	return s, err
 }
 
-// readOnlyStatus takes a status for a caller that cannot write. It works on a draft, a copy
-// of the ledger that nobody shares, and does there what the next process that can write will
-// do in the ledger itself: it completes or undoes a change that was cut off, and takes out
-// the dead.
+// readOnlyStatus takes a status for a caller that cannot write. It works on a draft, a copy of the
+// ledger that nobody shares, and does there what the next process that can write will do in the
+// ledger itself: it completes or undoes a change that was cut off, and takes out the dead.
 func (p *Pool) readOnlyStatus() (s Status, err error) {
 	err = p.locked(p.open, lockLimit, func() error {
 		if err := p.mem.Check(); err != nil {
@@ -126,8 +125,8 @@ func (p *Pool) readOnlyStatus() (s Status, err error) {
 	return s, err
 }
 
-// forgetTheDead frees the records of the dead in a draft. It returns the number of slots
-// that they held, which the gate still lacks.
+// forgetTheDead frees the records of the dead in a draft. It returns the number of slots that they
+// held, which the gate still lacks.
 func (p *Pool) forgetTheDead() (slots int, err error) {
 	used := p.mem.Used()
 	census := p.takeCensus(int(used))
@@ -161,8 +160,8 @@ func (p *Pool) status(missing int) (s Status, err error) {
 	if l.Life.Load() != ledger.LifeAlive {
 		return s, p.fail(ErrNotExist)
 	}
-	// The ledger's clock cannot be set, and the one that people read can. So a moment is given
-	// as that long ago.
+	// The ledger's clock cannot be set, and the one that people read can. So a moment is given as
+	// that long ago.
 	taken, now := time.Now(), p.mem.Clock.Now()
 	when := func(then int64) time.Time { return taken.Add(-ledger.Ago(now, then)) }
 	s = Status{
@@ -220,8 +219,8 @@ func readWaits(w *ledger.Waits) Waits {
 	return waits
 }
 
-// Names lists the names of this machine's pools, sorted. The caller may not be allowed to
-// open all of them, and some may be damaged.
+// Names lists the names of this machine's pools, sorted. The caller may not be allowed to open all
+// of them, and some may be damaged.
 func Names() ([]string, error) {
 	entries, err := os.ReadDir(shm.Dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// foreignUsers lists the processes that have the semaphore mapped and are neither this one
-// nor participants of the pool.
+// foreignUsers lists the processes that have the semaphore mapped and are neither this one nor
+// participants of the pool.
 func (p *Pool) foreignUsers() []int {
 	var own []int
 	for r := ledger.Ref(1); r <= p.mem.Used(); r++ {
@@ -23,8 +23,8 @@ func (p *Pool) foreignUsers() []int {
 	return slices.DeleteFunc(usersOf(p.object.Device, p.mem.Gate.Inode), func(pid int) bool { return slices.Contains(own, pid) })
 }
 
-// usersOf lists the processes, except for this one, that have the file with this device and
-// inode mapped, as far as /proc shows.
+// usersOf lists the processes, except for this one, that have the file with this device and inode
+// mapped, as far as /proc shows.
 func usersOf(device, inode uint64) (pids []int) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -36,8 +36,8 @@ func usersOf(device, inode uint64) (pids []int) {
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		// The fields of a line are address, permissions, offset, device, inode and path. The
-		// path is what that process sees, which may not be below /dev/shm.
+		// The fields of a line are address, permissions, offset, device, inode and path. The path
+		// is what that process sees, which may not be below /dev/shm.
 		if maps, err := os.ReadFile("/proc/" + entry.Name() + "/maps"); err == nil && bytes.Contains(maps, file) {
 			pids = append(pids, pid)
 		}

@@ -10,32 +10,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A watch takes the slots of dead holders back as soon as they die. The first in line keeps
-// one. So there is one for each pool, however many wait.
+// A watch takes the slots of dead holders back as soon as they die. The first in line keeps one. So
+// there is one for each pool, however many wait.
 //
-// inotify(7) reports the close of a descriptor's last copy, and thus the death of the
-// process that held a claim or a guard. The event comes just before the kernel releases the
-// lock (__fput in fs/file_table.c: fsnotify_close before locks_remove_file). So a scan can
-// come too early, and is repeated.
+// inotify(7) reports the close of a descriptor's last copy, and thus the death of the process that
+// held a claim or a guard. The event comes just before the kernel releases the lock (__fput in
+// fs/file_table.c: fsnotify_close before locks_remove_file). So a scan can come too early, and is
+// repeated.
 //
-// Closing an inotify instance takes a grace period of the kernel's (fsnotify_destroy_group
-// waits for fsnotify_mark_srcu). So it is closed in the background, and a line that moves
-// fast does not open one.
+// Closing an inotify instance takes a grace period of the kernel's (fsnotify_destroy_group waits
+// for fsnotify_mark_srcu). So it is closed in the background, and a line that moves fast does not
+// open one.
 type watch struct {
 	events *os.File
 	cancel context.CancelFunc
 }
 
-// watchAfter is how long the first in line stands at the gate before it keeps a watch.
-// Until then it looks by itself, after 1/10 of that, and then after twice as long each time.
+// watchAfter is how long the first in line stands at the gate before it keeps a watch. Until then
+// it looks by itself, after 1/10 of that, and then after twice as long each time.
 const watchAfter = 20 * time.Millisecond
 
-// scanInterval is how often holders are scanned if the end of one raises no event, or if
-// there is no watch.
+// scanInterval is how often holders are scanned if the end of one raises no event, or if there is
+// no watch.
 const scanInterval = 100 * time.Millisecond
 
-// rescans are the pauses after an event, each followed by a scan. The first is also the
-// shortest time between two scans.
+// rescans are the pauses after an event, each followed by a scan. The first is also the shortest
+// time between two scans.
 var rescans = [...]time.Duration{time.Millisecond, 10 * time.Millisecond}
 
 // startWatch returns nil if inotify has no instance left for this user
@@ -107,8 +107,7 @@ func (w *watch) run(ctx context.Context, p *Pool) {
 	}
 }
 
-// stop ends a watch, if there is one. The watch may still scan once more. Pool.Close waits
-// for it.
+// stop ends a watch, if there is one. The watch may still scan once more. Pool.Close waits for it.
 func (w *watch) stop() {
 	if w != nil {
 		w.cancel()

@@ -6,9 +6,9 @@ import (
 )
 
 // Bare Go is Go code that runs without the Go runtime. It runs before the runtime has started
-// (enter), in a child that shares this process's memory until it execs (become), in a child
-// of clone(2) that has one of several threads (resume), in place of the runtime's mmap
-// (mapThriftily), and while the runtime reports a fatal error (fatal). A bare function
+// (enter), in a child that shares this process's memory until it execs (become), in a child of
+// clone(2) that has one of several threads (resume), in place of the runtime's mmap (mapThriftily),
+// and while the runtime reports a fatal error (fatal). A bare function
 //
 //   - does not allocate. It uses variables, its stack, and memory that it maps. A value that
 //     escapes to the heap is a fault;

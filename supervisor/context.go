@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// Context returns a context that ends at a deadline, or with the first signal whose default
-// action ends a process. The zero time stands for no deadline. [context.Cause] returns an
-// [Interrupted] if a signal has ended it.
+// Context returns a context that ends at a deadline, or with the first signal whose default action
+// ends a process. The zero time stands for no deadline. [context.Cause] returns an [Interrupted] if
+// a signal has ended it.
 //
 // The context takes signals out of the queue from the first call of Done until end is called. Err
 // takes none, so a loop that only polls Err is not interrupted. The caller has to call end. After
 // that, signals stay in the queue, for Run. If end is not called within one second of a deadly
 // signal, the process is stuck in a call that does not obey the context, and the signal ends it.
 //
-// A signal that stops a process by default is handed to suspend, which has to call its argument
-// at a moment at which this process may be stopped. A nil suspend stands for any moment. Such a
-// signal does not end the context.
+// A signal that stops a process by default is handed to suspend, which has to call its argument at
+// a moment at which this process may be stopped. A nil suspend stands for any moment. Such a signal
+// does not end the context.
 func (s *Signals) Context(deadline time.Time, suspend func(stop func())) (ctx context.Context, end func()) {
 	if suspend == nil {
 		suspend = func(stop func()) { stop() }
@@ -78,8 +78,7 @@ func (c *signalContext) take(i siginfo) {
 	}
 }
 
-// stop stops the process, unless its reason has passed since continues was the count of
-// SIGCONT.
+// stop stops the process, unless its reason has passed since continues was the count of SIGCONT.
 func (c *signalContext) stop(i siginfo, continues int) {
 	c.signals.mutex.Lock()
 	defer c.signals.mutex.Unlock()
@@ -87,8 +86,8 @@ func (c *signalContext) stop(i siginfo, continues int) {
 	case c.continues != continues:
 		// A SIGCONT discards an earlier stop (prepare_signal in kernel/signal.c).
 	case c.ended:
-		// The wait is over, so the signal is meant for the command. The command has not got
-		// it from the terminal, so it is passed on as if kill(2) had sent it.
+		// The wait is over, so the signal is meant for the command. The command has not got it from
+		// the terminal, so it is passed on as if kill(2) had sent it.
 		i.code = codeKill
 		c.signals.queue.put(i)
 	default:

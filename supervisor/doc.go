@@ -1,6 +1,6 @@
-// Package supervisor runs one command in place of the calling process. It passes signals on to
-// the command, waits for it, and reports how it ended. Seen from outside, the process behaves
-// as the command alone would.
+// Package supervisor runs one command in place of the calling process. It passes signals on to the
+// command, waits for it, and reports how it ended. Seen from outside, the process behaves as the
+// command alone would.
 //
 // # What it promises
 //
@@ -18,9 +18,9 @@
 //
 // # Two regimes
 //
-// Until the command exists, every failure is final: the caller gets an error, and no command
-// runs. From then on nothing ends the supervision before the command does. An operation that
-// fails is left undone.
+// Until the command exists, every failure is final: the caller gets an error, and no command runs.
+// From then on nothing ends the supervision before the command does. An operation that fails is
+// left undone.
 //
 // # Where to begin
 //

@@ -50,22 +50,21 @@ func ExitBySignal(n syscall.Signal) {
 	os.Exit(128 + int(n))
 }
 
-// Suspend stops this process by the default action of a stop signal, and returns when the
-// process continues. It does nothing if the signal was ignored when the process started. The
-// kernel does not stop a process in an orphaned process group, except by SIGSTOP; Suspend then
-// returns at once.
+// Suspend stops this process by the default action of a stop signal, and returns when the process
+// continues. It does nothing if the signal was ignored when the process started. The kernel does
+// not stop a process in an orphaned process group, except by SIGSTOP; Suspend then returns at once.
 func Suspend(n syscall.Signal) {
 	if !atEntry.ignored.has(n) {
 		raiseByDefault(n)
 	}
 }
 
-// raiseByDefault lets a signal take its default action on this process, and restores the
-// handler if the process goes on.
+// raiseByDefault lets a signal take its default action on this process, and restores the handler if
+// the process goes on.
 func raiseByDefault(n syscall.Signal) { raiseUnless(n, func() bool { return false }) }
 
-// raiseUnless does the same, unless cancelled returns true. It calls cancelled last of all,
-// with all signals blocked.
+// raiseUnless does the same, unless cancelled returns true. It calls cancelled last of all, with
+// all signals blocked.
 func raiseUnless(n syscall.Signal, cancelled func() bool) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

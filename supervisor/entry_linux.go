@@ -15,19 +15,19 @@ import (
 //	go build -ldflags "-E poolrun_entry"
 //
 // It then starts at poolrun_entry (bare_linux_*.s) instead of at the Go runtime's entry point.
-// poolrun_entry calls enter, which notes what the process has inherited before the runtime
-// changes it, blocks all signals, and prepares a stack and an environment for the runtime. Then
-// the runtime starts.
+// poolrun_entry calls enter, which notes what the process has inherited before the runtime changes
+// it, blocks all signals, and prepares a stack and an environment for the runtime. Then the runtime
+// starts.
 //
-// As soon as this package is initialized, it replaces the runtime's signal handlers by one of
-// its own, noteSignal (bare_linux_*.s), which writes the siginfo of each signal into a pipe
-// (queue_linux.go). Only then are the signals unblocked. So the two belong together: between
-// the entry point and the handler no signal is lost, and none has an effect that it would not
-// have had on the command.
+// As soon as this package is initialized, it replaces the runtime's signal handlers by one of its
+// own, noteSignal (bare_linux_*.s), which writes the siginfo of each signal into a pipe
+// (queue_linux.go). Only then are the signals unblocked. So the two belong together: between the
+// entry point and the handler no signal is lost, and none has an effect that it would not have had
+// on the command.
 //
-// One gap remains. The runtime unblocks SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGTERM and the
-// signals of faults (blockableSig in runtime/signal_unix.go) a moment before the handler is
-// installed, and a signal of these that arrives in that moment has the runtime's effect.
+// One gap remains. The runtime unblocks SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGTERM and the signals
+// of faults (blockableSig in runtime/signal_unix.go) a moment before the handler is installed, and
+// a signal of these that arrives in that moment has the runtime's effect.
 //
 // In a program that is linked without the flag:
 //
@@ -42,8 +42,8 @@ import (
 //   - With a low resource limit the process ends with a report of the runtime.
 //   - The runtime starts more threads, and its monitor wakes more often.
 
-// atEntry is what enter has noted. Without the entry point it is zero, except for what init
-// can still find out.
+// atEntry is what enter has noted. Without the entry point it is zero, except for what init can
+// still find out.
 var atEntry struct {
 	entered             bool
 	ignored             signalSet
@@ -60,8 +60,8 @@ var atEntry struct {
 }
 
 // HasEntryPoint reports whether the program was linked with -ldflags "-E poolrun_entry". Without
-// the entry point the command does not inherit all that the process inherited: blocked signals
-// and closed descriptors are examples. The first comment in entry_linux.go has the list.
+// the entry point the command does not inherit all that the process inherited: blocked signals and
+// closed descriptors are examples. The first comment in entry_linux.go has the list.
 func HasEntryPoint() bool { return atEntry.entered }
 
 // Environ returns the environment that the process inherited, unchanged. Unlike os.Environ it
@@ -78,8 +78,8 @@ func Environ() []string {
 	return env
 }
 
-// Without the entry point only this much is still known when the program's own code starts:
-// the runtime leaves an ignored SIGHUP or SIGINT as it is (runtime/signal_unix.go).
+// Without the entry point only this much is still known when the program's own code starts: the
+// runtime leaves an ignored SIGHUP or SIGINT as it is (runtime/signal_unix.go).
 func init() {
 	if atEntry.entered {
 		return
@@ -99,19 +99,19 @@ func init() {
 var enterBare = enter
 
 // enter is bare Go. It runs on bare.stack. Its argument is the stack that the kernel made: argc,
-// argv, NULL, the environment, NULL, the auxiliary vector (x86-64 psABI 3.4.1). It returns
-// another stack of that form, on which the runtime starts.
+// argv, NULL, the environment, NULL, the auxiliary vector (x86-64 psABI 3.4.1). It returns another
+// stack of that form, on which the runtime starts.
 //
-// The stack is another one for two reasons. Its environment differs; and the runtime assumes
-// that its first stack reaches 64 kB down (rt0_go in runtime/asm_*.s), which is not so with a
-// small RLIMIT_STACK.
+// The stack is another one for two reasons. Its environment differs; and the runtime assumes that
+// its first stack reaches 64 kB down (rt0_go in runtime/asm_*.s), which is not so with a small
+// RLIMIT_STACK.
 func enter(initial *[1 << 28]uintptr) (stack uintptr) {
 	e := &atEntry
 	e.entered = true
 
-	// The runtime installs handlers for nearly all signals. A blocked signal waits for
-	// catchAll instead. The signals that the runtime unblocks are the exception: the process
-	// would die of such a signal if it were pending, so pending signals are taken here.
+	// The runtime installs handlers for nearly all signals. A blocked signal waits for catchAll
+	// instead. The signals that the runtime unblocks are the exception: the process would die of
+	// such a signal if it were pending, so pending signals are taken here.
 	every := ^signalSet(0)
 	sys(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, pointer(&every), pointer(&e.blocked), 8)
 	for n := syscall.Signal(1); n <= lastSignal; n++ {
@@ -168,10 +168,10 @@ func takePending() {
 // stackSize is the room for the runtime below the words of the fresh stack.
 const stackSize = 256 << 10
 
-// freshStack is bare Go. It copies the initial stack with another environment. The variables
-// for Go programs (GODEBUG, GOMEMLIMIT and so on) are left out, because they are meant for the
-// command. GOMAXPROCS=1 is added: with more processors, each goroutine that becomes ready wakes
-// or starts a thread.
+// freshStack is bare Go. It copies the initial stack with another environment. The variables for Go
+// programs (GODEBUG, GOMEMLIMIT and so on) are left out, because they are meant for the command.
+// GOMAXPROCS=1 is added: with more processors, each goroutine that becomes ready wakes or starts a
+// thread.
 func freshStack(initial *[1 << 28]uintptr) uintptr {
 	words := int(initial[0]) + 2 // argc, argv, NULL
 	for initial[words] != 0 {

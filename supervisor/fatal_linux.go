@@ -7,11 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// When the Go runtime gives up (it cannot start a thread, there is no memory, a panic), it
-// writes a report of many lines, which is made for developers. Here the report becomes one
-// message, and the runtime then exits with status 2. If the report names a signal (of a fault, or
-// a signal that arrived before Catch), the process dies of that signal instead. A command that
-// runs already goes on, as if this process had been killed.
+// When the Go runtime gives up (it cannot start a thread, there is no memory, a panic), it writes a
+// report of many lines, which is made for developers. Here the report becomes one message, and the
+// runtime then exits with status 2. If the report names a signal (of a fault, or a signal that
+// arrived before Catch), the process dies of that signal instead. A command that runs already goes
+// on, as if this process had been killed.
 
 // overrideWrite replaces the runtime's write, unless nil (runtime/time_nofake.go). enter sets it.
 //
@@ -29,8 +29,8 @@ var (
 )
 
 // fatal is bare Go. The runtime can call it at any point. A write to a descriptor other than
-// standard error is not part of a report: the runtime wakes its poller in this way
-// (netpollBreak in runtime/netpoll_epoll.go).
+// standard error is not part of a report: the runtime wakes its poller in this way (netpollBreak in
+// runtime/netpoll_epoll.go).
 //
 //go:nosplit
 func fatal(fd uintptr, text unsafe.Pointer, length int32) int32 {
@@ -73,8 +73,8 @@ func writeFatal() {
 	put(after)
 }
 
-// reportedSignals are the signals that the runtime reports before it dies, with its names for
-// them (runtime/sigtab_linux_generic.go).
+// reportedSignals are the signals that the runtime reports before it dies, with its names for them
+// (runtime/sigtab_linux_generic.go).
 var reportedSignals = [...]string{
 	unix.SIGQUIT: "SIGQUIT:", unix.SIGILL: "SIGILL:", unix.SIGTRAP: "SIGTRAP:", unix.SIGABRT: "SIGABRT:", unix.SIGBUS: "SIGBUS:",
 	unix.SIGFPE: "SIGFPE:", unix.SIGSEGV: "SIGSEGV:", unix.SIGSTKFLT: "SIGSTKFLT:", unix.SIGSYS: "SIGSYS:",

@@ -8,7 +8,8 @@ import (
 )
 
 // forwardAll takes all signals out of the queue and passes them on. It reports whether a SIGCONT
-// was among them. justStarted says that the command may have been too young to get a signal by itself.
+// was among them. justStarted says that the command may have been too young to get a signal by
+// itself.
 func (s *supervision) forwardAll(justStarted bool) (continues bool) {
 	for i := range s.queue.take {
 		s.forward(i, justStarted)
@@ -31,8 +32,8 @@ func (s *supervision) forward(i siginfo, justStarted bool) {
 	}
 }
 
-// addressee returns where a caught signal is passed on to, in the form of kill(2): the command,
-// the command's process group, or 0 for nowhere.
+// addressee returns where a caught signal is passed on to, in the form of kill(2): the command, the
+// command's process group, or 0 for nowhere.
 func (s *supervision) addressee(i siginfo, justStarted bool) int {
 	switch n := i.number(); {
 	case !s.isForCommand(i):
@@ -67,9 +68,8 @@ func (s *supervision) isForCommand(i siginfo) bool {
 	return true
 }
 
-// isTerminals reports whether the signal can be a terminal's. A terminal signals a whole
-// process group (isig in drivers/tty/n_tty.c, and tty_jobctrl.c), with another code than
-// kill(2).
+// isTerminals reports whether the signal can be a terminal's. A terminal signals a whole process
+// group (isig in drivers/tty/n_tty.c, and tty_jobctrl.c), with another code than kill(2).
 func (i *siginfo) isTerminals() bool {
 	switch i.number() {
 	case syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU,
@@ -79,12 +79,12 @@ func (i *siginfo) isTerminals() bool {
 	return false
 }
 
-// addresseeOfTerminal returns where a terminal's signal is passed on to. If the command is in
-// this process's group, the command has got the signal too: 0. Otherwise it is the command's
-// group if the command leads one, or else the command.
+// addresseeOfTerminal returns where a terminal's signal is passed on to. If the command is in this
+// process's group, the command has got the signal too: 0. Otherwise it is the command's group if
+// the command leads one, or else the command.
 //
-// There is one exception: when a terminal hangs up, SIGHUP and SIGCONT go only to the leader of
-// the session (tty_signal_session_leader in drivers/tty/tty_jobctrl.c).
+// There is one exception: when a terminal hangs up, SIGHUP and SIGCONT go only to the leader of the
+// session (tty_signal_session_leader in drivers/tty/tty_jobctrl.c).
 func (s *supervision) addresseeOfTerminal(n syscall.Signal) int {
 	group, err := unix.Getpgid(s.pid)
 	switch {

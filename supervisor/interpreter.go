@@ -28,8 +28,8 @@ func (e InterpreterError) Error() string {
 func (e InterpreterError) Unwrap() error { return e.Cause }
 
 // checkInterpreters returns an InterpreterError if an interpreter cannot run: that of a script, of
-// an interpreter that is itself a script, or of a dynamically linked program. It returns nil for
-// a file that it cannot read or does not understand; the kernel decides then.
+// an interpreter that is itself a script, or of a dynamically linked program. It returns nil for a
+// file that it cannot read or does not understand; the kernel decides then.
 func checkInterpreters(path string) error {
 	for range maxInterpreters {
 		interpreter, isScript := interpreterOf(path)

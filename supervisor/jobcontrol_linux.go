@@ -9,16 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// When the command stops, this process stops too. Its parent, a shell, then takes the terminal
-// back and shows the job as stopped. This process does not stop when it gets SIGTSTP itself,
-// because a command that ignores the signal would be left behind a stopped supervisor.
+// When the command stops, this process stops too. Its parent, a shell, then takes the terminal back
+// and shows the job as stopped. This process does not stop when it gets SIGTSTP itself, because a
+// command that ignores the signal would be left behind a stopped supervisor.
 //
-// A stopped process notices nothing. If another process continued or killed the command alone,
-// this process would stay stopped, and the resources that it holds for the command would stay in
-// use. So it leaves a child, the resumer, which continues it in that case.
+// A stopped process notices nothing. If another process continued or killed the command alone, this
+// process would stay stopped, and the resources that it holds for the command would stay in use. So
+// it leaves a child, the resumer, which continues it in that case.
 
-// stopLikeCommand stops this process by the signal that has stopped the command, and returns
-// when this process continues.
+// stopLikeCommand stops this process by the signal that has stopped the command, and returns when
+// this process continues.
 func (s *supervision) stopLikeCommand(n syscall.Signal) {
 	if n != syscall.SIGSTOP && !stopSignals.has(n) { // a tracer's stop
 		return
@@ -33,17 +33,17 @@ func (s *supervision) stopLikeCommand(n syscall.Signal) {
 
 	s.resumer = startResumer(s.pid)
 	if !atEntry.ignored.has(n) {
-		// A SIGCONT that has arrived since the command stopped is meant for both, and cancels
-		// the stop. A later SIGCONT continues this process. A SIGCONT between the two is lost,
-		// because the stop signal discards it (prepare_signal in kernel/signal.c).
+		// A SIGCONT that has arrived since the command stopped is meant for both, and cancels the
+		// stop. A later SIGCONT continues this process. A SIGCONT between the two is lost, because
+		// the stop signal discards it (prepare_signal in kernel/signal.c).
 		raiseUnless(n, func() bool { return s.forwardAll(false) || blockedPending().has(syscall.SIGCONT) })
 	}
 	if s.resumer > 0 {
 		unix.Kill(s.resumer, unix.SIGKILL)
 		reapChild(s.resumer)
 	}
-	// The shell has given the terminal to this process's group. If the command's group is
-	// another one and had the terminal, it gets the terminal back, as sudo does in exec_nopty.c.
+	// The shell has given the terminal to this process's group. If the command's group is another
+	// one and had the terminal, it gets the terminal back, as sudo does in exec_nopty.c.
 	if hadTerminal && foreground(tty) == unix.Getpgrp() {
 		unix.IoctlSetPointerInt(tty, unix.TIOCSPGRP, group)
 	}
@@ -84,10 +84,10 @@ func startResumer(command int) (pid int) {
 }
 
 // resume is bare Go, and runs in the resumer, which has a copy of this process's memory, none of
-// its descriptors, and a session of its own, so that no shell counts it as a job. It sends
-// SIGCONT to this process as long as the command is not stopped. It repeats that until it is
-// killed, because its first SIGCONT can arrive before this process has stopped. The command's pid
-// cannot be reused meanwhile, since this process has not waited for it.
+// its descriptors, and a session of its own, so that no shell counts it as a job. It sends SIGCONT
+// to this process as long as the command is not stopped. It repeats that until it is killed,
+// because its first SIGCONT can arrive before this process has stopped. The command's pid cannot be
+// reused meanwhile, since this process has not waited for it.
 //
 //go:norace
 func resume(*spawned) {

@@ -8,13 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// LookPath finds the file of a command as execvp(3) does. A name that contains a slash is used
-// as a path. Any other name is looked up in the directories of PATH, where an empty entry stands
-// for the working directory. Without a PATH the search is in /bin and /usr/bin (_CS_PATH of
-// confstr(3)).
+// LookPath finds the file of a command as execvp(3) does. A name that contains a slash is used as a
+// path. Any other name is looked up in the directories of PATH, where an empty entry stands for the
+// working directory. Without a PATH the search is in /bin and /usr/bin (_CS_PATH of confstr(3)).
 //
-// The search passes over a file that may not be executed, and returns EACCES if it finds no
-// other file. The error is ENOENT if there is no file of that name. Otherwise it is the error of
+// The search passes over a file that may not be executed, and returns EACCES if it finds no other
+// file. The error is ENOENT if there is no file of that name. Otherwise it is the error of
 // execve(2), or an [InterpreterError]. A nil error does not rule out that execve(2) fails.
 //
 // Unlike exec.LookPath, LookPath accepts a file in the working directory, as execvp(3) does.

@@ -7,11 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The Go runtime reserves a large range of addresses when it starts, of which it uses a few
-// pages, and allocates a large index, of which it uses one page. Both count against a limit of
-// the address space or of the data segment. If such a limit is too low and cannot be raised, the
-// runtime's mmap is replaced by mapThriftily, through the runtime's hook for sanitizers
-// (runtime/cgo_mmap.go):
+// The Go runtime reserves a large range of addresses when it starts, of which it uses a few pages,
+// and allocates a large index, of which it uses one page. Both count against a limit of the address
+// space or of the data segment. If such a limit is too low and cannot be raised, the runtime's mmap
+// is replaced by mapThriftily, through the runtime's hook for sanitizers (runtime/cgo_mmap.go):
 //
 //   - A reservation maps nothing. It returns a range of addresses that no other mapping uses.
 //     The runtime later maps the parts that it needs at fixed addresses.

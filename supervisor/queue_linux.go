@@ -10,22 +10,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A queue holds the signals that were caught and not yet taken, in the order of their arrival.
-// It is a pipe. The handler in bare_linux_*.s writes the siginfo of each signal into it, which
-// is all that is safe in a handler (signal-safety(7)). A real-time signal is in the queue as
-// often as it arrived. If the pipe is full, further signals are lost, as they are in the kernel
-// when RLIMIT_SIGPENDING is reached.
+// A queue holds the signals that were caught and not yet taken, in the order of their arrival. It
+// is a pipe. The handler in bare_linux_*.s writes the siginfo of each signal into it, which is all
+// that is safe in a handler (signal-safety(7)). A real-time signal is in the queue as often as it
+// arrived. If the pipe is full, further signals are lost, as they are in the kernel when
+// RLIMIT_SIGPENDING is reached.
 //
-// Package os/signal would not do: it does not report the sender of a signal, and it runs a
-// thread of its own.
+// Package os/signal would not do: it does not report the sender of a signal, and it runs a thread
+// of its own.
 type queue struct{ out int32 }
 
 // These two are the handler's.
 var (
 	pipeIn int32 // the end of the queue that the handler writes to
 
-	// runtimeHandler is the Go runtime's handler. It gets the faults of this program that
-	// the kernel reports, and turns them into panics.
+	// runtimeHandler is the Go runtime's handler. It gets the faults of this program that the
+	// kernel reports, and turns them into panics.
 	//
 	//lint:ignore U1000 assembly uses it
 	runtimeHandler uintptr
@@ -75,10 +75,10 @@ func (q *queue) wait(until time.Time) {
 	unix.Poll([]unix.PollFd{{Fd: q.out, Events: unix.POLLIN}}, timeout)
 }
 
-// catchAll installs the handler for all signals that can be caught, and unblocks them. Signals
-// that were ignored when the process started stay ignored, with some exceptions: wait(2)
-// reports no status while SIGCHLD is ignored, SIGCONT has to reach a command that has stopped,
-// and the faults are the runtime's.
+// catchAll installs the handler for all signals that can be caught, and unblocks them. Signals that
+// were ignored when the process started stay ignored, with some exceptions: wait(2) reports no
+// status while SIGCHLD is ignored, SIGCONT has to reach a command that has stopped, and the faults
+// are the runtime's.
 func catchAll() {
 	var before sigaction
 	setAction(syscall.SIGSEGV, nil, &before)
@@ -93,8 +93,8 @@ func catchAll() {
 			catch(n)
 		}
 	}
-	// This thread takes signals from now on. The other threads take only those that the
-	// runtime unblocks, since enter has blocked all.
+	// This thread takes signals from now on. The other threads take only those that the runtime
+	// unblocks, since enter has blocked all.
 	var none signalSet
 	setMask(unix.SIG_SETMASK, &none, nil)
 }
@@ -116,8 +116,8 @@ type siginfo struct {
 	_      [13]uint64
 }
 
-// Values of code, from asm-generic/siginfo.h. The kernel's own are positive, and those of
-// signals that processes send are not.
+// Values of code, from asm-generic/siginfo.h. The kernel's own are positive, and those of signals
+// that processes send are not.
 const (
 	codeKill   = 0    // SI_USER: kill(2)
 	codeTkill  = -6   // SI_TKILL: tkill(2)
@@ -126,15 +126,15 @@ const (
 
 func (i *siginfo) number() syscall.Signal { return syscall.Signal(i.signal) }
 
-// isOwn reports whether this process has sent the signal itself. Examples are SIGPIPE for a
-// write of its own, and the SIGURG by which the runtime interrupts a goroutine.
+// isOwn reports whether this process has sent the signal itself. Examples are SIGPIPE for a write
+// of its own, and the SIGURG by which the runtime interrupts a goroutine.
 func (i *siginfo) isOwn() bool { return i.code <= 0 && int(i.pid) == os.Getpid() }
 
 // isAboutChild reports whether the signal tells this process about a child of its own.
 func (i *siginfo) isAboutChild() bool { return i.number() == syscall.SIGCHLD && i.code > 0 }
 
-// send sends the signal to a process, or to a process group if pid is negative. A signal that
-// was queued with a value (sigqueue(3)) is sent with that value.
+// send sends the signal to a process, or to a process group if pid is negative. A signal that was
+// queued with a value (sigqueue(3)) is sent with that value.
 func (i *siginfo) send(pid int) error {
 	if i.code < 0 && i.code != codeTkill && pid > 0 {
 		_, _, errno := unix.RawSyscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(pid), uintptr(i.signal), uintptr(unsafe.Pointer(i)))

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A Command is a program to run. It runs in the caller's process group and inherits the
-// caller's descriptors, working directory, and all else that execve(2) hands on.
+// A Command is a program to run. It runs in the caller's process group and inherits the caller's
+// descriptors, working directory, and all else that execve(2) hands on.
 type Command struct {
 	Path string   // the program's file, from [LookPath]
 	Args []string // Args[0] is the name under which the program is called
@@ -19,12 +19,12 @@ type Command struct {
 	// PID, unless nil, gets the command's pid before the command runs its first instruction.
 	PID *atomic.Int32
 
-	// Poll, unless nil, is called once the command runs, and again after each interval that
-	// it returns. It is not called again after it has returned 0.
+	// Poll, unless nil, is called once the command runs, and again after each interval that it
+	// returns. It is not called again after it has returned 0.
 	Poll func(pid int) (next time.Duration)
 
-	// OnRefused, unless nil, is called when a signal cannot be passed on because this user
-	// may not signal the command; once for each signal number.
+	// OnRefused, unless nil, is called when a signal cannot be passed on because this user may not
+	// signal the command; once for each signal number.
 	OnRefused func(n syscall.Signal, pid int, err error)
 }
 
@@ -34,12 +34,12 @@ type Command struct {
 // [ErrNoProcess] if no process could be created, or an error of execve(2). Other signals stay in
 // the queue, and Run may be called again.
 //
-// The calling goroutine must be locked to the process's first thread (runtime.LockOSThread in
-// an init function), because a child inherits some attributes from the thread that creates it.
+// The calling goroutine must be locked to the process's first thread (runtime.LockOSThread in an
+// init function), because a child inherits some attributes from the thread that creates it.
 //
 // When the command stops, this process stops too, so that a shell with job control sees what it
-// would see of the command. Run also waits for all other children of this process, as process 1
-// of a container has to.
+// would see of the command. Run also waits for all other children of this process, as process 1 of
+// a container has to.
 func (s *Signals) Run(c Command) (Status, error) {
 	s.Hold()
 	if err := s.beforeCommand(); err != nil {
@@ -82,8 +82,8 @@ type supervision struct {
 	resumer   int       // pid of the last resumer, whose SIGCONT is for this process
 }
 
-// reap waits for all children that have ended, without blocking, and reports whether the
-// command is one of them. If the command has stopped, it stops this process.
+// reap waits for all children that have ended, without blocking, and reports whether the command is
+// one of them. If the command has stopped, it stops this process.
 func (s *supervision) reap() (status syscall.WaitStatus, ended bool) {
 	for {
 		switch got, err := syscall.Wait4(-1, &status, syscall.WUNTRACED|syscall.WNOHANG, nil); {

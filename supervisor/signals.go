@@ -61,9 +61,9 @@ var catchOnce = sync.OnceValues(func() (*Signals, error) {
 	return s, nil
 })
 
-// Catch starts to catch all signals that can be caught, and returns the same Signals at every
-// call. A signal that was ignored when the process started stays ignored, here and in the
-// command. An error says that no signal is caught.
+// Catch starts to catch all signals that can be caught, and returns the same Signals at every call.
+// A signal that was ignored when the process started stays ignored, here and in the command. An
+// error says that no signal is caught.
 func Catch() (*Signals, error) { return catchOnce() }
 
 // The entry point has blocked all signals, so they are caught as early as possible.
@@ -82,9 +82,9 @@ func (i Interrupted) Error() string { return "interrupted by " + SignalName(i.Si
 // stop or end it at any moment, until Hold, Context or Run is called. It suits work that leaves
 // nothing to clean up.
 //
-// A shell without job control ignores SIGQUIT for its background commands, so that Ctrl-\ does
-// not reach them (POSIX, "Asynchronous AND-OR Lists"). A SIGQUIT that another process sends
-// ends this process nevertheless.
+// A shell without job control ignores SIGQUIT for its background commands, so that Ctrl-\ does not
+// reach them (POSIX, "Asynchronous AND-OR Lists"). A SIGQUIT that another process sends ends this
+// process nevertheless.
 func (s *Signals) ApplyDefaults() {
 	catch(syscall.SIGQUIT)
 	s.consume(func(i siginfo) {
@@ -98,9 +98,9 @@ func (s *Signals) ApplyDefaults() {
 	})
 }
 
-// Hold leaves the signals that arrive from now on in the queue. It does not wait for the
-// goroutine that takes them to end, because that costs two switches between threads just before
-// a command can start.
+// Hold leaves the signals that arrive from now on in the queue. It does not wait for the goroutine
+// that takes them to end, because that costs two switches between threads just before a command can
+// start.
 func (s *Signals) Hold() {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -110,10 +110,9 @@ func (s *Signals) Hold() {
 	}
 }
 
-// RestoreDefaults gives signals their default actions back, and applies these to the signals in
-// the queue, one of which may end this process. It suits a process that has finished its work
-// and has cleaned up. Signals that were ignored at the start stay ignored. Nothing is caught
-// afterwards.
+// RestoreDefaults gives signals their default actions back, and applies these to the signals in the
+// queue, one of which may end this process. It suits a process that has finished its work and has
+// cleaned up. Signals that were ignored at the start stay ignored. Nothing is caught afterwards.
 func (s *Signals) RestoreDefaults() {
 	s.Hold()
 	for n := syscall.Signal(1); n <= lastSignal; n++ {
@@ -128,8 +127,8 @@ func (s *Signals) RestoreDefaults() {
 	}
 }
 
-// consume makes a goroutine take signals out of the queue and call consumer for each. It
-// replaces the consumer before. The consumer runs under s.mutex.
+// consume makes a goroutine take signals out of the queue and call consumer for each. It replaces
+// the consumer before. The consumer runs under s.mutex.
 func (s *Signals) consume(consumer func(siginfo)) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -144,8 +143,8 @@ func (s *Signals) consume(consumer func(siginfo)) {
 	}
 }
 
-// consumeQueued takes the signals that are in the queue. It returns false if there is no
-// consumer any more; the goroutine then ends.
+// consumeQueued takes the signals that are in the queue. It returns false if there is no consumer
+// any more; the goroutine then ends.
 func (s *Signals) consumeQueued() bool {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -163,8 +162,8 @@ func (s *Signals) consumeQueued() bool {
 	return true
 }
 
-// beforeCommand takes the signals in the queue, and returns Interrupted if one of them means
-// that the command is not wanted any more.
+// beforeCommand takes the signals in the queue, and returns Interrupted if one of them means that
+// the command is not wanted any more.
 func (s *Signals) beforeCommand() error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()

@@ -14,8 +14,8 @@ import (
 // processes or too little memory (fork(2)). The command is not the reason.
 var ErrNoProcess = errors.New("cannot start a process")
 
-// A spawned holds what a child needs to become the command. The child shares it, and all that
-// it points to, until it execs.
+// A spawned holds what a child needs to become the command. The child shares it, and all that it
+// points to, until it execs.
 type spawned struct {
 	path      *byte
 	argv      **byte
@@ -61,8 +61,8 @@ func spawnOnce(c Command, pending []siginfo) (pid int, err error) {
 	// A child's default timer slack is the slack of the thread that creates it.
 	unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(max(atEntry.defaultSlack, 0)), 0, 0, 0)
 
-	// A signal that arrives in the meantime waits, for this process until the child has
-	// exec'd, for the child until its handlers are removed. So no handler runs in the child.
+	// A signal that arrives in the meantime waits, for this process until the child has exec'd, for
+	// the child until its handlers are removed. So no handler runs in the child.
 	every, before := ^signalSet(0), signalSet(0)
 	setMask(unix.SIG_SETMASK, &every, &before)
 	flags := uintptr(unix.CLONE_VM | unix.CLONE_VFORK | int(unix.SIGCHLD))
@@ -82,8 +82,8 @@ func spawnOnce(c Command, pending []siginfo) (pid int, err error) {
 	return pid, nil
 }
 
-// clone creates a child that calls the function child on bare.stack. That function must not
-// return. A negative result is an errno.
+// clone creates a child that calls the function child on bare.stack. That function must not return.
+// A negative result is an errno.
 //
 //go:noescape
 func clone(flags uintptr, pidOut *atomic.Int32, child func(*spawned), argument *spawned) (pid int)
@@ -113,10 +113,10 @@ func become(s *spawned) {
 	}
 	s.scheduler.set()
 	restoreLimits()
-	// The handlers have to go before signals are unblocked, because the child must not run them
-	// in this memory. The signals that stop a process are the exception: if one of them stopped
-	// the child before it execs, this process would hang in vfork(2). The handler puts them into
-	// the queue instead, from which they are passed on to the command, and execve(2) removes it.
+	// The handlers have to go before signals are unblocked, because the child must not run them in
+	// this memory. The signals that stop a process are the exception: if one of them stopped the
+	// child before it execs, this process would hang in vfork(2). The handler puts them into the
+	// queue instead, from which they are passed on to the command, and execve(2) removes it.
 	for n := syscall.Signal(1); n <= lastSignal; n++ {
 		var action sigaction
 		if e.ignored>>(n-1)&1 != 0 {

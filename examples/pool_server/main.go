@@ -1,5 +1,5 @@
-// Pool_server owns a pool: it creates the pool, reports what goes on in it, and
-// removes it when it is told to stop (SIGINT, SIGTERM, SIGHUP).
+// Pool_server owns a pool: it creates the pool, reports what goes on in it, and removes it when it
+// is told to stop (SIGINT, SIGTERM, SIGHUP).
 package main
 
 import (

@@ -1,10 +1,10 @@
-// Package cli is the command line of poolrun. It joins package pool, which knows slots, and
-// package supervisor, which knows commands.
+// Package cli is the command line of poolrun. It joins package pool, which knows slots, and package
+// supervisor, which knows commands.
 //
 // Each command has a file of its own. Main, in this file, parses the arguments and runs the
-// command; exit.go turns the result into messages and an exit code. The struct tags of the
-// commands are the only definition of flags, defaults and help texts. parse.go reads them by
-// kong, and quick.go reads those of an ordinary run directly.
+// command; exit.go turns the result into messages and an exit code. The struct tags of the commands
+// are the only definition of flags, defaults and help texts. parse.go reads them by kong, and
+// quick.go reads those of an ordinary run directly.
 package cli
 
 import (
@@ -29,14 +29,14 @@ type commandLine struct {
 
 // A command is one of the commands of poolrun.
 type command interface {
-	// execute does the command's work, and writes its results to out. If the error is nil,
-	// poolrun exits as the exit says. Otherwise the error decides: see conclude.
+	// execute does the command's work, and writes its results to out. If the error is nil, poolrun
+	// exits as the exit says. Otherwise the error decides: see conclude.
 	execute(out io.Writer) (exit, error)
 }
 
-// Main runs poolrun with these arguments and returns its exit code. It does not return if a
-// signal has ended the command, or the wait for a slot: then the same signal ends this process.
-// The calling goroutine must be locked to the process's first thread: see supervisor.Run.
+// Main runs poolrun with these arguments and returns its exit code. It does not return if a signal
+// has ended the command, or the wait for a slot: then the same signal ends this process. The
+// calling goroutine must be locked to the process's first thread: see supervisor.Run.
 func Main(args []string) int {
 	var run runCommand
 	if parseQuickly(args, &run) {

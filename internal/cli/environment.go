@@ -17,8 +17,8 @@ const (
 	itemVariable  = "POOLRUN_ITEM"  // the items of the slots, separated by newlines
 )
 
-// describe adds the description of a command's slots to its environment. It removes the
-// description of an outer pool's slots, which would be taken for this pool's.
+// describe adds the description of a command's slots to its environment. It removes the description
+// of an outer pool's slots, which would be taken for this pool's.
 func describe(env []string, hold pool.LeaseID, slots []int, items []string) []string {
 	all := joinInts(slots)
 	first, _, _ := strings.Cut(all, ",")
@@ -40,8 +40,8 @@ func unset(env []string, key string) []string {
 	return slices.DeleteFunc(env, func(entry string) bool { return strings.HasPrefix(entry, key+"=") })
 }
 
-// maxHeldBytes limits the size of POOLRUN_HELD, because execve(2) limits the size of one string
-// and of the whole environment.
+// maxHeldBytes limits the size of POOLRUN_HELD, because execve(2) limits the size of one string and
+// of the whole environment.
 const maxHeldBytes = 4096
 
 // held returns the POOLRUN_HELD of a command: this hold and, for each other pool, the latest
@@ -70,9 +70,9 @@ func held(hold pool.LeaseID) string {
 	return text
 }
 
-// firstHeld returns the first of these holds on a pool that still holds slots, or "" if none
-// does. If this user may not open the pool, it returns the first hold unchecked, because a
-// command that runs as another user may be able to check it.
+// firstHeld returns the first of these holds on a pool that still holds slots, or "" if none does.
+// If this user may not open the pool, it returns the first hold unchecked, because a command that
+// runs as another user may be able to check it.
 func firstHeld(name string, holds []pool.LeaseID) string {
 	p, err := pool.Open(name)
 	if errors.Is(err, pool.ErrPermission) {

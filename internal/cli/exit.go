@@ -52,13 +52,13 @@ func (c commandError) Error() string {
 	return fmt.Sprintf("%s: cannot execute: %s", printable(c.name), c.cause)
 }
 
-// isMissing reports whether the command's file is missing. A missing interpreter is another
-// error, although execve(2) returns ENOENT for both.
+// isMissing reports whether the command's file is missing. A missing interpreter is another error,
+// although execve(2) returns ENOENT for both.
 func (c commandError) isMissing() bool { return c.cause == syscall.ENOENT }
 
 // conclude ends the work of poolrun. If err is nil it returns the exit code of how, and otherwise
-// reports the error and returns the error's exit code. It does not return if a signal has ended
-// the command or the work, because the same signal then ends this process.
+// reports the error and returns the error's exit code. It does not return if a signal has ended the
+// command or the work, because the same signal then ends this process.
 func conclude(how exit, err error) int {
 	if interrupted, ok := errors.AsType[supervisor.Interrupted](err); ok {
 		how = exit{signal: interrupted.Signal}

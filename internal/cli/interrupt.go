@@ -8,8 +8,8 @@ import (
 	"github.com/poolrun/poolrun/supervisor"
 )
 
-// interruptible returns a context that ends with a deadly signal, or after a timeout. After end
-// is called, signals have their default effects again.
+// interruptible returns a context that ends with a deadly signal, or after a timeout. After end is
+// called, signals have their default effects again.
 func interruptible(timeout *duration) (ctx context.Context, end func(), err error) {
 	signals, err := supervisor.Catch()
 	if err != nil {
@@ -19,8 +19,8 @@ func interruptible(timeout *duration) (ctx context.Context, end func(), err erro
 	return ctx, func() { release(); signals.ApplyDefaults() }, nil
 }
 
-// cause returns the reason for which a context ended, a signal or the timeout, if err says that
-// it ended, and err otherwise.
+// cause returns the reason for which a context ended, a signal or the timeout, if err says that it
+// ended, and err otherwise.
 func cause(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return context.Cause(ctx)

@@ -9,9 +9,9 @@ import (
 )
 
 // say writes one message to standard error. It uses a single write, so that messages of several
-// processes do not mix. It does not use package os, where a write to a closed pipe ends the
-// process and with it the supervision. A message can quote arbitrary bytes, so characters that a
-// terminal would interpret are replaced.
+// processes do not mix. It does not use package os, where a write to a closed pipe ends the process
+// and with it the supervision. A message can quote arbitrary bytes, so characters that a terminal
+// would interpret are replaced.
 func say(format string, args ...any) {
 	messages.write("poolrun: " + printable(fmt.Sprintf(format, args...)) + "\n")
 }
@@ -21,9 +21,9 @@ func sayHint(text string) { messages.write("hint: " + printable(text) + "\n") }
 // messages are the messages to standard error.
 var messages messageQueue
 
-// A messageQueue writes messages. A write can block for ever, to a full pipe or to a terminal
-// after Ctrl-S, and nothing that can block may come between the end of a command and the release
-// of its slot. So between deferWrites and flush, a goroutine writes the messages.
+// A messageQueue writes messages. A write can block for ever, to a full pipe or to a terminal after
+// Ctrl-S, and nothing that can block may come between the end of a command and the release of its
+// slot. So between deferWrites and flush, a goroutine writes the messages.
 type messageQueue struct {
 	mutex    sync.Mutex
 	deferred bool
@@ -40,8 +40,8 @@ func (q *messageQueue) write(text string) {
 	runtime.Gosched()
 }
 
-// add hands a text to the goroutine, and starts the goroutine if necessary. It returns false if
-// the caller has to write the text.
+// add hands a text to the goroutine, and starts the goroutine if necessary. It returns false if the
+// caller has to write the text.
 func (q *messageQueue) add(text string) bool {
 	q.mutex.Lock()
 	defer q.mutex.Unlock()
@@ -58,21 +58,17 @@ func (q *messageQueue) add(text string) bool {
 
 // drain runs in the goroutine, until there is nothing more to write.
 func (q *messageQueue) drain() {
-	for text, ok := q.next(); ok; text, ok = q.next() {
-		unix.Write(2, []byte(text))
-	}
-}
-
-func (q *messageQueue) next() (text string, ok bool) {
 	q.mutex.Lock()
 	defer q.mutex.Unlock()
-	if len(q.texts) == 0 {
-		close(q.writing)
-		q.writing = nil
-		return "", false
+	for len(q.texts) > 0 {
+		text := q.texts[0]
+		q.texts = q.texts[1:]
+		q.mutex.Unlock()
+		unix.Write(2, []byte(text))
+		q.mutex.Lock()
 	}
-	text, q.texts = q.texts[0], q.texts[1:]
-	return text, true
+	close(q.writing)
+	q.writing = nil
 }
 
 // deferWrites lets the goroutine write all messages until flush.

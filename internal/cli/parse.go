@@ -18,8 +18,7 @@ const description = `Run a command under a limit that the whole machine shares.
 A pool has a fixed number of slots. poolrun takes a slot, or waits in line for one; runs the command; returns the slot; and exits as the command did.`
 
 // parse parses a command line by kong and returns the command that it selects, which is one of
-// commands. If the arguments ask for help, parse writes it and returns a command that does
-// nothing.
+// commands. If the arguments ask for help, parse writes it and returns a command that does nothing.
 func parse(args []string, commands *commandLine) (command, error) {
 	args, err := nameCommand(args)
 	if err != nil {
@@ -54,8 +53,8 @@ type helpCommand struct{}
 
 func (helpCommand) execute(io.Writer) (exit, error) { return exit{}, nil }
 
-// nameCommand inserts "run" before arguments that do not begin with the name of a command. Only
-// the first word can be such a name, so the command to run may have any name.
+// nameCommand inserts "run" before arguments that do not begin with the name of a command. Only the
+// first word can be such a name, so the command to run may have any name.
 func nameCommand(args []string) ([]string, error) {
 	if len(args) == 0 || args[0] == "--help" || args[0] == "-h" || isCommandName(args[0]) {
 		return args, nil
@@ -66,9 +65,9 @@ func nameCommand(args []string) ([]string, error) {
 	return slices.Insert(slices.Clone(args), 0, "run"), nil
 }
 
-// variables maps flags to their environment variables. kong would read the variables itself, but
-// it takes an empty variable for a value, and it fails for an invalid variable even if the flag
-// is on the command line. A resolver is asked only for flags that are not on the command line.
+// variables maps flags to their environment variables. kong would read the variables itself, but it
+// takes an empty variable for a value, and it fails for an invalid variable even if the flag is on
+// the command line. A resolver is asked only for flags that are not on the command line.
 type variables map[*kong.Value]string
 
 // takeFrom removes the variables from kong's model, and keeps them in the help texts.

@@ -11,11 +11,11 @@ import (
 )
 
 // parseQuickly parses the arguments of an ordinary run from the struct tags that kong uses, with
-// the same result. Without it each run would build kong's model of all commands, which takes
-// longer than a short command.
+// the same result. Without it each run would build kong's model of all commands, which takes longer
+// than a short command.
 //
-// It returns false for arguments that it does not understand, and for errors. kong then parses
-// the arguments again. TestBothParsersAgree compares the two.
+// It returns false for arguments that it does not understand, and for errors. kong then parses the
+// arguments again. TestBothParsersAgree compares the two.
 func parseQuickly(args []string, c *runCommand) bool {
 	if len(args) > 0 && args[0] == "run" {
 		args = args[1:]

@@ -205,7 +205,7 @@ func (c *runCommand) release(p *pool.Pool, lease *pool.Lease) {
 	if lost, err := p.IsLost(); lost && err == nil {
 		c.warn("somebody removed the files of pool %s while the command ran", p.Name())
 		if !c.Quiet {
-			sayHint("if it was logind (RemoveIPC=yes), see the troubleshooting section of the README")
+			sayHint("if it was logind (RemoveIPC=yes), see docs/troubleshooting.md")
 		}
 	}
 }

@@ -54,8 +54,8 @@ func (c *statusCommand) write(out io.Writer) error {
 	return nil
 }
 
-// statusOfAll returns the status of every pool that this user may read. If reading a pool fails,
-// it reports the error and goes on with the others.
+// statusOfAll returns the status of every pool that this user may read. If reading a pool fails, it
+// reports the error and goes on with the others.
 func statusOfAll() (all []pool.Status, err error) {
 	names, err := pool.Names()
 	if err != nil {
@@ -66,7 +66,7 @@ func statusOfAll() (all []pool.Status, err error) {
 		case err == nil:
 			all = append(all, s)
 		case errors.Is(err, fs.ErrPermission): // another user's pool
-		case errors.Is(err, pool.ErrNotExist): // destroyed in the meantime
+		case errors.Is(err, pool.ErrNotExist), errors.Is(err, pool.ErrDestroyed): // in the meantime
 		default:
 			say("%s", err)
 		}
@@ -134,12 +134,9 @@ func since(s pool.Status, t time.Time) time.Duration {
 	return s.Taken.Sub(t).Round(100 * time.Millisecond)
 }
 
+// joinInts returns numbers separated by commas.
 func joinInts(list []int) string {
-	var texts []string
-	for _, n := range list {
-		texts = append(texts, strconv.Itoa(n))
-	}
-	return strings.Join(texts, ",")
+	return strings.ReplaceAll(strings.Trim(fmt.Sprint(list), "[]"), " ", ",")
 }
 
 func orDash(text string) string {

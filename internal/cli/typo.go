@@ -17,8 +17,8 @@ func unknownCommand(word string) error {
 
 // nearest returns the candidate that a word most likely stands for. This is a candidate that the
 // word abbreviates, or else the candidate that the fewest changes make of the word, with at most
-// one change for every three letters. Of several equals it returns the first. If there is no
-// such candidate it returns "".
+// one change for every three letters. Of several equals it returns the first. If there is no such
+// candidate it returns "".
 func nearest(word string, candidates []string) string {
 	best, least := "", (len(word)+1)/3+1
 	for _, candidate := range candidates {

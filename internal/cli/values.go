@@ -47,8 +47,8 @@ func (d *duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// after returns the time that is d after t. It returns the zero time, which stands for no
-// deadline, if d is nil.
+// after returns the time that is d after t. It returns the zero time, which stands for no deadline,
+// if d is nil.
 func (d *duration) after(t time.Time) time.Time {
 	if d == nil {
 		return time.Time{}

@@ -3,7 +3,6 @@
 // Package crash marks the points at which the crash tests kill the program.
 package crash
 
-// Point marks a place between two steps of a change. It does nothing, except in a
-// program that is built with the tag crashpoints: there a test can make the process
-// kill itself at any of them.
+// Point marks a place between two steps of a change. It does nothing, except in a program that is
+// built with the tag crashpoints: there a test can make the process kill itself at any of them.
 func Point(name string) {}

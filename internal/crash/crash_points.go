@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// POOLRUN_CRASH_AT=N kills the process at the Nth point that it reaches, and
-// POOLRUN_CRASH_LOG=FILE lists the points that it reached.
+// POOLRUN_CRASH_AT=N kills the process at the Nth point that it reaches, and POOLRUN_CRASH_LOG=FILE
+// lists the points that it reached.
 var (
 	crashAt, _ = strconv.Atoi(os.Getenv("POOLRUN_CRASH_AT"))
 	crashLog   = os.Getenv("POOLRUN_CRASH_LOG")

@@ -1,6 +1,6 @@
 // Package futex lets a process sleep on a 32-bit word of shared memory until another process
-// changes it (futex(2)). The processes need not share anything but the word: these are
-// shared futexes, which the kernel identifies by inode and offset.
+// changes it (futex(2)). The processes need not share anything but the word: these are shared
+// futexes, which the kernel identifies by inode and offset.
 package futex
 
 import (
@@ -22,9 +22,9 @@ const (
 // Everybody is a number of sleepers for Wake: all of them.
 const Everybody = math.MaxInt32
 
-// Sleep blocks while *word is old: until Wake is called, until the word has another value,
-// until limit has passed (0: no limit), or until ctx is done. It may also return for no
-// reason. So it reports nothing, and the caller looks again at what it waits for, and at ctx.
+// Sleep blocks while *word is old: until Wake is called, until the word has another value, until
+// limit has passed (0: no limit), or until ctx is done. It may also return for no reason. So it
+// reports nothing, and the caller looks again at what it waits for, and at ctx.
 //
 // When ctx is done, Sleep wakes everybody on the word. The others look and go back to sleep.
 func Sleep(ctx context.Context, word *atomic.Uint32, old uint32, limit time.Duration) {
@@ -37,8 +37,8 @@ func Sleep(ctx context.Context, word *atomic.Uint32, old uint32, limit time.Dura
 	}
 	awake := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		// A single wake-up can come too early, between the check of ctx and the system call.
-		// So it is repeated until the sleeper answers.
+		// A single wake-up can come too early, between the check of ctx and the system call. So it
+		// is repeated until the sleeper answers.
 		for {
 			Wake(word, Everybody)
 			select {
@@ -53,8 +53,8 @@ func Sleep(ctx context.Context, word *atomic.Uint32, old uint32, limit time.Dura
 	stop()
 }
 
-// Wake wakes up to n of the processes that sleep on word, the longest sleeper first. It
-// returns how many it has woken.
+// Wake wakes up to n of the processes that sleep on word, the longest sleeper first. It returns how
+// many it has woken.
 func Wake(word *atomic.Uint32, n int) int {
 	woken, _, errno := unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), opWake, uintptr(n), 0, 0, 0)
 	if errno != 0 { // EFAULT: the object behind the word was truncated

@@ -15,9 +15,9 @@ type Memory struct {
 	Draft bool // the ledger is a copy that nobody shares: nobody is woken
 }
 
-// An intent is the note that the author of a change leaves in the ledger until the change
-// is complete. If a process takes the ledger lock and finds an intent, its author has died
-// on the way, and the intent says what it was about to do.
+// An intent is the note that the author of a change leaves in the ledger until the change is
+// complete. If a process takes the ledger lock and finds an intent, its author has died on the way,
+// and the intent says what it was about to do.
 //
 // The operation is written last and cleared first. So an intent that can be seen is complete.
 type intent struct {
@@ -30,8 +30,7 @@ type intent struct {
 	debt        atomic.Uint32 // the pool's debt after the change
 }
 
-// An Op is a change that a pool can go through: five of a participant, and one of the pool
-// itself.
+// An Op is a change that a pool can go through: five of a participant, and one of the pool itself.
 type Op = uint32
 
 const (
@@ -58,16 +57,16 @@ var ops = [numOps]struct {
 	OpResize: {StateFree, true},
 }
 
-// Tokens says what a change does to the numbers. Always, except for what foreign programs
-// have taken or posted, value + in use = size + debt. A pool that shrinks below what is in
-// use owes the difference, and pays it with slots that are given back.
+// Tokens says what a change does to the numbers. Always, except for what foreign programs have
+// taken or posted, value + in use = size + debt. A pool that shrinks below what is in use owes the
+// difference, and pays it with slots that are given back.
 type Tokens struct {
 	Gate       int // added to the semaphore's value
 	Size, Debt int // the pool's, afterwards
 }
 
-// Change takes participant r through an operation and counts it. If the gate does not have
-// what the operation needs, it changes nothing and returns sem.ErrWouldBlock.
+// Change takes participant r through an operation and counts it. If the gate does not have what the
+// operation needs, it changes nothing and returns sem.ErrWouldBlock.
 func (m *Memory) Change(op Op, r Ref, c Counter) error {
 	rec, err := m.At(r)
 	if err != nil {
@@ -91,8 +90,8 @@ func (m *Memory) Change(op Op, r Ref, c Counter) error {
 // Resize makes the pool's numbers what after says.
 func (m *Memory) Resize(after Tokens) error { return m.perform(OpResize, 0, nil, CountNothing, after) }
 
-// perform is the only function that changes a participant's state, the size, the debt or
-// the gate. All other fields of the record are complete before it is called.
+// perform is the only function that changes a participant's state, the size, the debt or the gate.
+// All other fields of the record are complete before it is called.
 //
 // If the process is killed
 //   - before the intent is written: nothing has happened;
@@ -103,9 +102,9 @@ func (m *Memory) Resize(after Tokens) error { return m.perform(OpResize, 0, nil,
 //     and debt to what the intent says, which can be done twice, rebuilds everything that is
 //     derived from the states, and wakes everybody who might be waiting for the change.
 //
-// That leaves a participant in line or with slots whose claim nobody holds: a dead one,
-// which is reaped like any other. Damage that is found on the way leaves the intent in
-// place, with the same consequence.
+// That leaves a participant in line or with slots whose claim nobody holds: a dead one, which is
+// reaped like any other. Damage that is found on the way leaves the intent in place, with the same
+// consequence.
 func (m *Memory) perform(op Op, r Ref, rec *Participant, c Counter, after Tokens) error {
 	first, _, err := m.First()
 	if err != nil {
@@ -120,8 +119,8 @@ func (m *Memory) perform(op Op, r Ref, rec *Participant, c Counter, after Tokens
 	if ops[op].changesGate {
 		err := m.Gate.Add(after.Gate)
 		if err == sem.ErrOverflow {
-			// Another program has spoilt the semaphore. Nobody may keep a slot for that: what
-			// does not fit above the maximum is dropped, and repair will balance it.
+			// Another program has spoilt the semaphore. Nobody may keep a slot for that: what does
+			// not fit above the maximum is dropped, and repair will balance it.
 			err = m.Gate.Add(0)
 		}
 		if err != nil {
@@ -194,10 +193,9 @@ func (in *intent) makesSense(op Op, r Ref) bool {
 		in.size.Load() <= MaxSlots && in.debt.Load() <= MaxSlots
 }
 
-// Mend completes or undoes a change that was cut off by the death of its author, if there
-// is one. It returns the participant that the change was about, most likely the author's
-// own. Mend can itself be killed anywhere: the intent stays until all is done, and all of
-// it may be repeated.
+// Mend completes or undoes a change that was cut off by the death of its author, if there is one.
+// It returns the participant that the change was about, most likely the author's own. Mend can
+// itself be killed anywhere: the intent stays until all is done, and all of it may be repeated.
 func (m *Memory) Mend() (r Ref, err error) {
 	in := &m.intent
 	op := in.op.Load()
@@ -229,9 +227,9 @@ func (m *Memory) Mend() (r Ref, err error) {
 	return r, m.Check()
 }
 
-// AnnounceRebuild makes the next Mend rebuild everything that is derived, and do nothing
-// else, unless there is an intent already that makes sense: its Mend will rebuild too. So the
-// rebuilding can be killed anywhere, and the next process does it.
+// AnnounceRebuild makes the next Mend rebuild everything that is derived, and do nothing else,
+// unless there is an intent already that makes sense: its Mend will rebuild too. So the rebuilding
+// can be killed anywhere, and the next process does it.
 func (m *Memory) AnnounceRebuild() {
 	if m.HasIntent() && !m.HasSenselessIntent() {
 		return

@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Clock is the clock of a ledger: nanoseconds since the machine was started, suspension
-// included. It cannot be set, and it is the same for all processes of the machine: a time
-// namespace shows CLOCK_BOOTTIME with an offset (time_namespaces(7)), which the clock
-// subtracts. Its value is that offset, in nanoseconds.
+// A Clock is the clock of a ledger: nanoseconds since the machine was started, suspension included.
+// It cannot be set, and it is the same for all processes of the machine: a time namespace shows
+// CLOCK_BOOTTIME with an offset (time_namespaces(7)), which the clock subtracts. Its value is that
+// offset, in nanoseconds.
 type Clock int64
 
 // Now is the present moment.
@@ -23,6 +23,6 @@ func BootTime() int64 {
 	return ts.Nano()
 }
 
-// Ago is how long before now a moment was. A moment that seems to lie in the future, in a
-// ledger that somebody has scribbled on, was just now.
+// Ago is how long before now a moment was. A moment that seems to lie in the future, in a ledger
+// that somebody has scribbled on, was just now.
 func Ago(now, then int64) time.Duration { return time.Duration(max(now-then, 0)) }

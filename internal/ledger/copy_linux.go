@@ -5,8 +5,8 @@ import "unsafe"
 // Size is the size of a ledger's file.
 const Size = int64(unsafe.Sizeof(Ledger{}))
 
-// CopyTo copies the ledger into memory of the caller's own, except for records that were
-// never in use.
+// CopyTo copies the ledger into memory of the caller's own, except for records that were never in
+// use.
 func (l *Ledger) CopyTo(draft *Ledger) {
 	copyMemory(unsafe.Pointer(draft), unsafe.Pointer(l), unsafe.Offsetof(l.participants))
 	used := min(uintptr(draft.used.Load())+1, MaxParticipants) // one more: see Rebuild

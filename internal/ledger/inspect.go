@@ -2,8 +2,7 @@ package ledger
 
 import "fmt"
 
-// A Fault is something in a ledger that does not fit. Two faults are equal if they say the
-// same.
+// A Fault is something in a ledger that does not fit. Two faults are equal if they say the same.
 type Fault struct {
 	format string
 	a, b   int
@@ -12,8 +11,8 @@ type Fault struct {
 func (f Fault) String() string { return fmt.Sprintf(f.format, f.a, f.b) }
 
 // Inspect compares everything that is derived, and everything that is bounded, with the
-// participants' records, and reports what does not fit. It follows nothing that it has not
-// checked, and changes nothing.
+// participants' records, and reports what does not fit. It follows nothing that it has not checked,
+// and changes nothing.
 func (l *Ledger) Inspect(report func(Fault)) {
 	fault := func(format string, a, b int) { report(Fault{format, a, b}) }
 
@@ -116,8 +115,8 @@ func (l *Ledger) countFree(used Ref) (n int) {
 	return n
 }
 
-// ClearUnreadable makes records free that make no sense, unless somebody has locked them,
-// and corrects what bounds the others: bells, the last ticket, and the number of records.
+// ClearUnreadable makes records free that make no sense, unless somebody has locked them, and
+// corrects what bounds the others: bells, the last ticket, and the number of records.
 func (l *Ledger) ClearUnreadable(isLocked func(Ref) (bool, error)) error {
 	if l.used.Load() > MaxParticipants {
 		l.used.Store(MaxParticipants)

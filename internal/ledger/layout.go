@@ -18,9 +18,9 @@ const (
 	Version = 3
 )
 
-// A Ledger is the shared memory of a pool. Every field has a fixed width and a fixed
-// offset: TestLayoutIsFixed has the list. A field that is marked as derived follows from
-// the participants' records and is rebuilt from them after a crash.
+// A Ledger is the shared memory of a pool. Every field has a fixed width and a fixed offset:
+// TestLayoutIsFixed has the list. A field that is marked as derived follows from the participants'
+// records and is rebuilt from them after a crash.
 type Ledger struct {
 	magic     atomic.Uint64
 	version   atomic.Uint32
@@ -68,8 +68,8 @@ const (
 // A Ref names a participant: its index plus one. 0 is nobody.
 type Ref = uint32
 
-// A Participant is the record of a process that holds slots, waits for them, or drains the
-// pool. Its state is the truth about which of these it does.
+// A Participant is the record of a process that holds slots, waits for them, or drains the pool.
+// Its state is the truth about which of these it does.
 type Participant struct {
 	State    atomic.Uint32 // a State
 	Weight   atomic.Uint32 // slots that it holds or asks for
@@ -115,9 +115,9 @@ type item struct {
 	text   [MaxItemBytes]byte
 }
 
-// A Counter counts events since the pool was made. Each participant that comes ends in
-// exactly one of CountReleased, CountTimedOut, CountBusy, CountCancelled and CountReclaimed,
-// unless it still holds slots or waits.
+// A Counter counts events since the pool was made. Each participant that comes ends in exactly one
+// of CountReleased, CountTimedOut, CountBusy, CountCancelled and CountReclaimed, unless it still
+// holds slots or waits.
 type Counter = uint32
 
 const (
@@ -134,14 +134,13 @@ const (
 	CountNothing = numCounters // of a change that is not counted
 )
 
-// A Damage is memory that makes no sense. It is a constant, so that it needs no memory of
-// its own.
+// A Damage is memory that makes no sense. It is a constant, so that it needs no memory of its own.
 type Damage string
 
 func (d Damage) Error() string { return string(d) }
 
-// What At and the walks find. They are variables of type error so that they are converted
-// before the program runs.
+// What At and the walks find. They are variables of type error so that they are converted before
+// the program runs.
 var (
 	errMagic   error = Damage("the ledger does not begin like one")
 	errSize    error = Damage("the ledger has an impossible size")
@@ -181,8 +180,8 @@ func (l *Ledger) Format(id uint64, gate uint64, created int64, size int, items [
 	l.magic.Store(magic)
 }
 
-// Check reports whether the memory begins like a ledger that this program can read:
-// ErrVersion if its layout is another one, or a Damage. It needs no lock.
+// Check reports whether the memory begins like a ledger that this program can read: ErrVersion if
+// its layout is another one, or a Damage. It needs no lock.
 func (l *Ledger) Check() error {
 	switch {
 	case l.magic.Load() != magic:
@@ -239,8 +238,7 @@ func bounded(n *atomic.Uint32, limit uint32) int { return int(min(n.Load(), limi
 // Drainer is the participant that drains the pool, 0 for nobody.
 func (l *Ledger) Drainer() Ref { return l.drainer.Load() }
 
-// Count is the value of a counter. CountOne adds one to a counter that is not part of a
-// change.
+// Count is the value of a counter. CountOne adds one to a counter that is not part of a change.
 func (l *Ledger) Count(c Counter) uint64 {
 	if c >= numCounters {
 		return 0
@@ -250,8 +248,8 @@ func (l *Ledger) Count(c Counter) uint64 {
 
 func (l *Ledger) CountOne(c Counter) { l.counters[c%numCounters].Add(1) }
 
-// HasItems reports whether the slots stand for something. Item is what slot i stands for;
-// the bytes are shared memory.
+// HasItems reports whether the slots stand for something. Item is what slot i stands for; the bytes
+// are shared memory.
 func (l *Ledger) HasItems() bool { return l.hasItems.Load() != 0 }
 
 func (l *Ledger) Item(i int) []byte {
@@ -262,8 +260,7 @@ func (l *Ledger) Item(i int) []byte {
 	return item.text[:bounded(&item.length, MaxItemBytes)]
 }
 
-// CommandText is the beginning of the participant's command line; the bytes are shared
-// memory.
+// CommandText is the beginning of the participant's command line; the bytes are shared memory.
 func (rec *Participant) CommandText() []byte {
 	text, _, _ := bytes.Cut(rec.command[:], []byte{0})
 	return text

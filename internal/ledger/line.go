@@ -8,8 +8,7 @@ func (a *Participant) before(b *Participant) bool {
 	return pa < pb || pa == pb && a.Ticket.Load() < b.Ticket.Load()
 }
 
-// link puts participant r into its place. It searches from the tail, where most
-// newcomers belong.
+// link puts participant r into its place. It searches from the tail, where most newcomers belong.
 func (l *Ledger) link(r Ref, rec *Participant) error {
 	after, next := l.last.Load(), Ref(0)
 	for steps := 0; after != 0; steps++ {
@@ -69,9 +68,8 @@ func (l *Ledger) join(a, b Ref) error {
 	return nil
 }
 
-// hasSleeper reports whether this waiter counts as the sleeper of its process. A process
-// has one sleeper, however many of its goroutines wait: the waiter whose own Word is the
-// bell.
+// hasSleeper reports whether this waiter counts as the sleeper of its process. A process has one
+// sleeper, however many of its goroutines wait: the waiter whose own Word is the bell.
 func (rec *Participant) hasSleeper(r Ref) bool { return rec.Bell.Load() == r }
 
 // A Walk goes along the line, from head to tail:
@@ -109,8 +107,8 @@ func (w *Walk) Next() bool {
 	return true
 }
 
-// First returns the first in line, 0 for nobody: the first waiter that is not set aside,
-// or, if all are, the head of the line.
+// First returns the first in line, 0 for nobody: the first waiter that is not set aside, or, if all
+// are, the head of the line.
 func (l *Ledger) First() (r Ref, rec *Participant, err error) {
 	walk := l.Line()
 	for walk.Next() {

@@ -1,9 +1,8 @@
 package ledger
 
-// What the ledger keeps beside the participants' records says nothing that the records do
-// not say: the line, the list of free records, who holds which slot, how many slots are in
-// use, who drains the pool. A change keeps it up to date with one exit and one enter.
-// Rebuild makes it anew.
+// What the ledger keeps beside the participants' records says nothing that the records do not say:
+// the line, the list of free records, who holds which slot, how many slots are in use, who drains
+// the pool. A change keeps it up to date with one exit and one enter. Rebuild makes it anew.
 
 // enter adds a participant to what is derived from its being in a state.
 func (l *Ledger) enter(r Ref, rec *Participant, s State) error {

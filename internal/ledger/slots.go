@@ -2,8 +2,8 @@ package ledger
 
 import "github.com/poolrun/poolrun/internal/crash"
 
-// Who holds which slot. A slot's number is from 0 to the size less one. It is higher only
-// if the pool has shrunk under its holder.
+// Who holds which slot. A slot's number is from 0 to the size less one. It is higher only if the
+// pool has shrunk under its holder.
 
 // Holder is the participant that holds slot i, 0 for nobody.
 func (l *Ledger) Holder(i int) Ref {
@@ -55,8 +55,8 @@ func (l *Ledger) unassign(r Ref, rec *Participant) error {
 	return nil
 }
 
-// keepSlots frees every slot whose participant holds none, or more than its weight. It
-// counts what each participant keeps.
+// keepSlots frees every slot whose participant holds none, or more than its weight. It counts what
+// each participant keeps.
 func (l *Ledger) keepSlots(kept *[MaxParticipants + 1]uint16) {
 	used := l.Used()
 	for i := range l.holders {
@@ -73,13 +73,12 @@ func (l *Ledger) keepSlots(kept *[MaxParticipants + 1]uint16) {
 	}
 }
 
-// A HolderWalk goes through the participants that hold slots, in the order of their first
-// slots. It is used like a Walk.
+// A HolderWalk goes through the participants that hold slots, in the order of their first slots. It
+// is used like a Walk.
 type HolderWalk struct {
 	Ref Ref
 	*Participant
-	FirstSlot int
-	Err       error
+	Err error
 
 	ledger *Ledger
 	slot   int // the next to look at
@@ -107,7 +106,7 @@ func (w *HolderWalk) Next() bool {
 			break
 		}
 		if w.Weight.Load() == 1 || w.ledger.NextSlot(r, 0) == i {
-			w.Ref, w.FirstSlot = r, i
+			w.Ref = r
 			return true
 		}
 	}

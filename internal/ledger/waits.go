@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// WaitLimits are the upper bounds of the histogram of waits. A last bucket, for all longer
-// waits, follows from CountAcquired.
+// WaitLimits are the upper bounds of the histogram of waits. A last bucket, for all longer waits,
+// follows from CountAcquired.
 var WaitLimits = [...]time.Duration{
 	time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond,
 	time.Second, 10 * time.Second, time.Minute, 10 * time.Minute, time.Hour,
 }
 
-// Waits says how long participants waited that got their slots. Unlike a counter it can
-// miss a participant that died in the change.
+// Waits says how long participants waited that got their slots. Unlike a counter it can miss a
+// participant that died in the change.
 type Waits struct {
 	Sum, Max atomic.Uint64 // nanoseconds
 	Buckets  [len(WaitLimits)]atomic.Uint64

@@ -7,13 +7,13 @@ import (
 )
 
 // Waking. Only the first in line sleeps at the gate. All other waiters sleep at their bell
-// (pool/sleep.go) until they are poked. A needless poke or wake-up does no harm: its sleeper
-// looks and goes back to sleep.
+// (pool/sleep.go) until they are poked. A needless poke or wake-up does no harm: its sleeper looks
+// and goes back to sleep.
 
-// PassOn tells the first in line that it is first, if another participant was before, and
-// gives it time to attend to the gate. The one before may be asleep at the gate though its
-// place is elsewhere now, or may have left with a wake-up that a C program waits for: it must
-// keep neither. A participant that drains the pool is told when the pool is empty.
+// PassOn tells the first in line that it is first, if another participant was before, and gives it
+// time to attend to the gate. The one before may be asleep at the gate though its place is
+// elsewhere now, or may have left with a wake-up that a C program waits for: it must keep neither.
+// A participant that drains the pool is told when the pool is empty.
 func (m *Memory) PassOn(before Ref) error {
 	now, _, err := m.First()
 	if err != nil {
@@ -44,9 +44,9 @@ func (m *Memory) PassOn(before Ref) error {
 	return m.keepPace()
 }
 
-// keepPace wakes all sleepers if the line has become much shorter than they know: then
-// they have to look at the gate more often. They would find out by themselves, but only
-// after a sleep that was meant for a long line.
+// keepPace wakes all sleepers if the line has become much shorter than they know: then they have to
+// look at the gate more often. They would find out by themselves, but only after a sleep that was
+// meant for a long line.
 func (m *Memory) keepPace() error {
 	n, pace := m.sleepers.Load(), m.pace.Load()
 	if pace <= PromptSleepers || n > pace/3 {
@@ -62,12 +62,12 @@ func (m *Memory) keepPace() error {
 	return walk.Err
 }
 
-// PromptSleepers is up to how many sleepers each of them looks so often that it finds a
-// first in line that is dead or stopped within two seconds.
+// PromptSleepers is up to how many sleepers each of them looks so often that it finds a first in
+// line that is dead or stopped within two seconds.
 const PromptSleepers = 150
 
-// anybodyAtGate reports whether anybody may sleep at the gate: the first in line, or a
-// foreign program, which counts itself beside the standing sleeper before it falls asleep.
+// anybodyAtGate reports whether anybody may sleep at the gate: the first in line, or a foreign
+// program, which counts itself beside the standing sleeper before it falls asleep.
 func (m *Memory) anybodyAtGate() bool { return m.HasLine() || m.HasForeignSleeper() }
 
 // HasForeignSleeper reports whether a program other than poolrun sleeps at the gate.
@@ -91,8 +91,8 @@ func (m *Memory) WakeAll() error {
 	return m.Poke(m.Drainer())
 }
 
-// WakeRecords is WakeAll without the ledger lock: the line may be in the middle of a change,
-// so it goes through all records.
+// WakeRecords is WakeAll without the ledger lock: the line may be in the middle of a change, so it
+// goes through all records.
 func (m *Memory) WakeRecords() {
 	m.Gate.Wake(futex.Everybody)
 	for r := Ref(1); r <= m.Used(); r++ {

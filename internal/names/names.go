@@ -1,8 +1,8 @@
 // Package names looks up the names of users and groups.
 //
-// poolrun is a static program without glibc's name service switch, nsswitch.conf(5). So
-// this package reads /etc/passwd and /etc/group, and asks getent(1) for the rest: the users
-// and groups of LDAP, SSSD or Active Directory.
+// poolrun is a static program without glibc's name service switch, nsswitch.conf(5). So this
+// package reads /etc/passwd and /etc/group, and asks getent(1) for the rest: the users and groups
+// of LDAP, SSSD or Active Directory.
 package names
 
 import (
@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// User is the user's name, or the number if the user has no name. It can take as long as
-// getent(1) takes, up to patience. So it must not be called under a lock.
+// User is the user's name, or the number if the user has no name. It can take as long as getent(1)
+// takes, up to patience. So it must not be called under a lock.
 func User(uid uint32) string {
 	id := strconv.FormatUint(uint64(uid), 10)
 	if u, err := user.LookupId(id); err == nil {
@@ -62,8 +62,8 @@ const (
 	idField   = 2
 )
 
-// patience is how long getent may take. If a directory does not answer, a process waits for
-// it once, not once for each name.
+// patience is how long getent may take. If a directory does not answer, a process waits for it
+// once, not once for each name.
 const patience = 2 * time.Second
 
 var answers struct {
@@ -92,8 +92,8 @@ func ask(database, key string) []string {
 	return entry
 }
 
-// getent runs getent(1). Only its output counts: if SIGCHLD is ignored, its exit status is
-// lost (wait(2)).
+// getent runs getent(1). Only its output counts: if SIGCHLD is ignored, its exit status is lost
+// (wait(2)).
 func getent(ctx context.Context, database, key string) []string {
 	if key == "" || strings.HasPrefix(key, "-") || strings.ContainsAny(key, ":\n\x00") {
 		return nil // not a name; and a getent that is a shell script may not know "--"

@@ -1,11 +1,11 @@
 //go:build linux && (amd64 || arm64)
 
-// Package sem is the POSIX named semaphore of 64-bit Linux with glibc: the object that
-// sem_open(3) makes in /dev/shm, bit for bit. Package gate offers it to programs. A pool
-// keeps books on it, and needs more: a parity, a tag, a standing sleeper.
+// Package sem is the POSIX named semaphore of 64-bit Linux with glibc: the object that sem_open(3)
+// makes in /dev/shm, bit for bit. Package gate offers it to programs. A pool keeps books on it, and
+// needs more: a parity, a tag, a standing sleeper.
 //
-// The methods of Sem that touch its memory raise SIGBUS if somebody truncates its file.
-// Callers use shm.CatchFault. They do not allocate and do not call the Go scheduler.
+// The methods of Sem that touch its memory raise SIGBUS if somebody truncates its file. Callers use
+// shm.CatchFault. They do not allocate and do not call the Go scheduler.
 package sem
 
 import (
@@ -31,17 +31,17 @@ var (
 	ErrOverflow error = Error("the semaphore's value is at its maximum")
 )
 
-// layout is glibc's struct new_sem (sysdeps/nptl/internaltypes.h) on machines with 64-bit
-// atomics, and what a pool and a barrier write behind it.
+// layout is glibc's struct new_sem (sysdeps/nptl/internaltypes.h) on machines with 64-bit atomics,
+// and what a pool and a barrier write behind it.
 type layout struct {
-	// The low half is the value, which is also the futex word. The high half counts the
-	// processes that sleep on it, or are about to. Its highest bit is the parity: see Add.
+	// The low half is the value, which is also the futex word. The high half counts the processes
+	// that sleep on it, or are about to. Its highest bit is the parity: see Add.
 	data   atomic.Uint64
 	shared atomic.Uint32 // FUTEX_PRIVATE_FLAG: glibc's name for "not private"
 	_      [4]byte
 
-	// Here glibc's structure ends, and sem_t has 16 bytes left. sem_open(3) sets them to
-	// zero, and nothing in glibc reads them.
+	// Here glibc's structure ends, and sem_t has 16 bytes left. sem_open(3) sets them to zero, and
+	// nothing in glibc reads them.
 	tag     atomic.Uint64
 	parties atomic.Uint32
 	_       [4]byte
@@ -55,8 +55,8 @@ const (
 	parityBit   = 1 << 63
 )
 
-// File is the name of a semaphore's file in /dev/shm (sem_overview(7)). The semaphore's
-// own name begins with a slash.
+// File is the name of a semaphore's file in /dev/shm (sem_overview(7)). The semaphore's own name
+// begins with a slash.
 func File(name string) string { return "sem." + name[1:] }
 
 // A Sem is an open semaphore.
@@ -74,8 +74,7 @@ func Open(name string, access shm.Access) (*Sem, error) {
 	return &Sem{object, shm.View[layout](object)}, nil
 }
 
-// Make makes a semaphore without a name. It vanishes with the process unless it is
-// linked.
+// Make makes a semaphore without a name. It vanishes with the process unless it is linked.
 func Make(value int, mode fs.FileMode, owner shm.Owner, tag Tag) (*Sem, error) {
 	object, err := shm.Anonymous(size, mode, owner)
 	if err != nil {
@@ -104,8 +103,8 @@ func (s *Sem) SetValue(value int) {
 // Take subtracts 1 from the value, unless the value is 0.
 func (s *Sem) Take() bool { return s.take(0) }
 
-// TakeAsleep is Take for a caller that CountSleeper has counted: if it succeeds, the
-// caller is not counted any more.
+// TakeAsleep is Take for a caller that CountSleeper has counted: if it succeeds, the caller is not
+// counted any more.
 func (s *Sem) TakeAsleep() bool { return s.take(oneSleeper) }
 
 func (s *Sem) take(sleepers uint64) bool {
@@ -120,8 +119,8 @@ func (s *Sem) take(sleepers uint64) bool {
 	}
 }
 
-// Post adds 1 to the value, and wakes a sleeper if any is counted. At MaxValue it changes
-// nothing and returns ErrOverflow.
+// Post adds 1 to the value, and wakes a sleeper if any is counted. At MaxValue it changes nothing
+// and returns ErrOverflow.
 func (s *Sem) Post() error {
 	for {
 		d := s.memory.data.Load()
@@ -137,24 +136,24 @@ func (s *Sem) Post() error {
 	}
 }
 
-// CountSleeper counts one more process as asleep. While the count is not zero, every
-// sem_post(3) makes a wake call. UncountSleeper takes that back.
+// CountSleeper counts one more process as asleep. While the count is not zero, every sem_post(3)
+// makes a wake call. UncountSleeper takes that back.
 func (s *Sem) CountSleeper()   { s.memory.data.Add(oneSleeper) }
 func (s *Sem) UncountSleeper() { s.memory.data.Add(^uint64(oneSleeper - 1)) }
 
 // Sleepers is how many processes are counted as asleep.
 func (s *Sem) Sleepers() int { return int(s.memory.data.Load() &^ parityBit >> 32) }
 
-// Add adds delta to the value and flips the parity, in one atomic step. It wakes nobody.
-// If the value would fall below zero or rise above MaxValue, it changes nothing and
-// returns ErrWouldBlock or ErrOverflow. A value that is above MaxValue already, because
-// another program has written it, can fall.
+// Add adds delta to the value and flips the parity, in one atomic step. It wakes nobody. If the
+// value would fall below zero or rise above MaxValue, it changes nothing and returns ErrWouldBlock
+// or ErrOverflow. A value that is above MaxValue already, because another program has written it,
+// can fall.
 //
-// The parity is the word's highest bit. It flips with every Add and with nothing else:
-// glibc adds to and subtracts from the count of sleepers below it and works unchanged
-// with the bit set. A process that writes down the parity before an Add can tell
-// afterwards whether the Add took place, however many C programs wait and post in
-// between. Callers must see to it that no two Adds overlap.
+// The parity is the word's highest bit. It flips with every Add and with nothing else: glibc adds
+// to and subtracts from the count of sleepers below it and works unchanged with the bit set. A
+// process that writes down the parity before an Add can tell afterwards whether the Add took place,
+// however many C programs wait and post in between. Callers must see to it that no two Adds
+// overlap.
 func (s *Sem) Add(delta int) error {
 	for {
 		d := s.memory.data.Load()

@@ -1,9 +1,9 @@
 package sem
 
-// A Tag says what a semaphore was made for. Its name does not: any program may have been
-// first to take that name. A tag is written before the semaphore has its name and never
-// changes. So a semaphore with another tag than expected belongs to another program, and
-// is neither used nor removed.
+// A Tag says what a semaphore was made for. Its name does not: any program may have been first to
+// take that name. A tag is written before the semaphore has its name and never changes. So a
+// semaphore with another tag than expected belongs to another program, and is neither used nor
+// removed.
 type Tag uint64
 
 const (
@@ -15,8 +15,8 @@ const (
 // Tag is what the semaphore was made for.
 func (s *Sem) Tag() Tag { return Tag(s.memory.tag.Load()) }
 
-// IsSound reports whether the memory can be a semaphore: it has what sem_open(3) writes
-// and a possible value.
+// IsSound reports whether the memory can be a semaphore: it has what sem_open(3) writes and a
+// possible value.
 func (s *Sem) IsSound() bool {
 	return s.Value() <= MaxValue && s.memory.shared.Load() == sharedFutex
 }

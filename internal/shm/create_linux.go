@@ -10,12 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An object is complete before it has its name. So nobody opens half of one, and a creator
-// that is killed leaves nothing behind. O_TMPFILE of open(2) is made for that.
+// An object is complete before it has its name. So nobody opens half of one, and a creator that is
+// killed leaves nothing behind. O_TMPFILE of open(2) is made for that.
 //
-// On a file system without O_TMPFILE (gVisor's, old kernels' overlayfs and ramfs) the object
-// has a temporary name first, as with sem_open(3) of glibc. If its creator is killed, the
-// next creator of the same user removes it. Two invariants:
+// On a file system without O_TMPFILE (gVisor's, old kernels' overlayfs and ramfs) the object has a
+// temporary name first, as with sem_open(3) of glibc. If its creator is killed, the next creator of
+// the same user removes it. Two invariants:
 //
 //   - A temporary whose byte temporaryByte is not locked has no living creator.
 //   - A creator whose file has lost its name before it was locked starts again.
@@ -29,9 +29,9 @@ const NoChange = -1
 // Caller is the owner of what a process makes.
 var Caller = Owner{NoChange, NoChange}
 
-// Anonymous makes an object without a name. Nothing is left of it if the process dies before
-// Link. Its space is reserved: a full file system is an error here (ENOSPC) and not a SIGBUS
-// later. The mode is exact: the umask does not count.
+// Anonymous makes an object without a name. Nothing is left of it if the process dies before Link.
+// Its space is reserved: a full file system is an error here (ENOSPC) and not a SIGBUS later. The
+// mode is exact: the umask does not count.
 func Anonymous(size int64, mode fs.FileMode, owner Owner) (*Object, error) {
 	temporary := ""
 	fd, err := unix.Open(Dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
@@ -75,8 +75,8 @@ func (o Owner) String() string {
 	return fmt.Sprintf("%s and group %d", ownerName(uint32(o.UID)), o.GID)
 }
 
-// reserve gives the file a size and the space for it. On a file system without fallocate(2),
-// like ramfs, it writes zeros.
+// reserve gives the file a size and the space for it. On a file system without fallocate(2), like
+// ramfs, it writes zeros.
 func reserve(fd int, size int64) error {
 	err := retry(func() error { return unix.Fallocate(fd, 0, 0, size) })
 	if err == unix.EOPNOTSUPP || err == unix.ENOSYS {
@@ -144,8 +144,8 @@ func removeTemporary(file string) {
 	}
 }
 
-// removeStaleTemporaries removes what dead creators of the caller's user have left. What it
-// cannot remove it leaves: nobody needs these names.
+// removeStaleTemporaries removes what dead creators of the caller's user have left. What it cannot
+// remove it leaves: nobody needs these names.
 func removeStaleTemporaries() {
 	entries, _ := os.ReadDir(Dir)
 	for _, entry := range entries {

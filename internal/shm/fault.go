@@ -8,9 +8,8 @@ import (
 // ErrFault is what CatchFault makes of a fault.
 var ErrFault = errors.New("truncated while in use")
 
-// CatchFault turns a memory fault of the calling goroutine into ErrFault: touching a mapping
-// whose file has been truncated raises SIGBUS (mmap(2)). Use it around every access to a
-// view:
+// CatchFault turns a memory fault of the calling goroutine into ErrFault: touching a mapping whose
+// file has been truncated raises SIGBUS (mmap(2)). Use it around every access to a view:
 //
 //	defer shm.CatchFault(&err, shm.PanicOnFault())
 func CatchFault(err *error, before bool) {
@@ -24,6 +23,5 @@ func CatchFault(err *error, before bool) {
 	}
 }
 
-// PanicOnFault makes faults of the calling goroutine panic. It returns whether they did
-// before.
+// PanicOnFault makes faults of the calling goroutine panic. It returns whether they did before.
 func PanicOnFault() (before bool) { return debug.SetPanicOnFault(true) }

@@ -2,10 +2,9 @@ package shm
 
 import "sync"
 
-// A Lifetime makes sure that an object's mapping and descriptors are used only while the
-// object is open: the number of a closed descriptor can belong to another file the next
-// moment. Everything that uses the object does so between Enter and Leave. The zero
-// Lifetime is open.
+// A Lifetime makes sure that an object's mapping and descriptors are used only while the object is
+// open: the number of a closed descriptor can belong to another file the next moment. Everything
+// that uses the object does so between Enter and Leave. The zero Lifetime is open.
 type Lifetime struct {
 	mutex  sync.Mutex
 	users  int
@@ -47,9 +46,9 @@ func (l *Lifetime) IsOver() bool {
 	return l.closed
 }
 
-// End lets nobody enter any more, calls expel, which has to make those inside leave, and
-// blocks until the last has left. The first call reports true: its caller has to free what the
-// object has. Later calls report false at once.
+// End lets nobody enter any more, calls expel, which has to make those inside leave, and blocks
+// until the last has left. The first call reports true: its caller has to free what the object has.
+// Later calls report false at once.
 func (l *Lifetime) End(expel func()) bool {
 	l.mutex.Lock()
 	if l.closed {

@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Locks on an object's file. They belong to an open file description, and the kernel releases
-// them with its last descriptor: flock(2), and open file description locks on single bytes
-// (fcntl(2), F_OFD_SETLK). The two kinds do not affect each other. System calls that cannot
-// block are raw: the Go scheduler need not hear of them.
+// Locks on an object's file. They belong to an open file description, and the kernel releases them
+// with its last descriptor: flock(2), and open file description locks on single bytes (fcntl(2),
+// F_OFD_SETLK). The two kinds do not affect each other. System calls that cannot block are raw: the
+// Go scheduler need not hear of them.
 
 // LockBase is the first byte that may be locked, far behind the data.
 const LockBase = 1 << 40
@@ -27,11 +27,11 @@ func TryLock(fd int) (locked bool, err error) {
 	return false, errno
 }
 
-// Lock takes flock(LOCK_EX) and waits for it until ctx is done. Then it returns ctx's error.
-// After any error it calls failed, as soon as nothing waits for the lock any more, and says
-// whether the lock came after all. In that case failed has to release it, unless it knows
-// that the descriptor was closed in the meantime: its number may belong to another file, and
-// the kernel releases the lock with the wait's own reference to the open file description.
+// Lock takes flock(LOCK_EX) and waits for it until ctx is done. Then it returns ctx's error. After
+// any error it calls failed, as soon as nothing waits for the lock any more, and says whether the
+// lock came after all. In that case failed has to release it, unless it knows that the descriptor
+// was closed in the meantime: its number may belong to another file, and the kernel releases the
+// lock with the wait's own reference to the open file description.
 func Lock(ctx context.Context, fd int, failed func(locked bool)) error {
 	for range yields {
 		if locked, err := TryLock(fd); locked || err != nil {
@@ -56,8 +56,8 @@ func Lock(ctx context.Context, fd int, failed func(locked bool)) error {
 	}
 }
 
-// yields is how often Lock lets other processes run before it waits in a thread of its own.
-// A process that holds the lock for microseconds needs no more.
+// yields is how often Lock lets other processes run before it waits in a thread of its own. A
+// process that holds the lock for microseconds needs no more.
 const yields = 50
 
 // Unlock releases flock(LOCK_EX).
@@ -89,8 +89,8 @@ func SetLocks(fd int, kind ByteLock, start, length int64) error {
 	return errno
 }
 
-// IsLocked reports whether another open file description has a lock in a range of bytes.
-// Length 0 means all bytes that follow.
+// IsLocked reports whether another open file description has a lock in a range of bytes. Length 0
+// means all bytes that follow.
 func IsLocked(fd int, start, length int64) (bool, error) {
 	lock := unix.Flock_t{Type: unix.F_WRLCK, Start: start, Len: length}
 	if err := unix.FcntlFlock(uintptr(fd), unix.F_OFD_GETLK, &lock); err != nil {

@@ -1,5 +1,5 @@
-// Package shm makes, opens and maps objects in /dev/shm, where POSIX shared
-// memory and semaphores live (shm_overview(7)).
+// Package shm makes, opens and maps objects in /dev/shm, where POSIX shared memory and semaphores
+// live (shm_overview(7)).
 package shm
 
 import (
@@ -41,16 +41,15 @@ const (
 	Manage // to write to it; root may, whoever owns the object
 )
 
-// Open opens and maps the object with this file name. It refuses (see Refused) a file that
-// is not a regular one of exactly this size, and, for writing, one whose owner is not
-// trusted: see trusted.
+// Open opens and maps the object with this file name. It refuses (see Refused) a file that is not a
+// regular one of exactly this size, and, for writing, one whose owner is not trusted: see trusted.
 func Open(file string, size int64, access Access) (*Object, error) {
 	flags := unix.O_RDWR
 	if access == ReadOnly {
 		flags = unix.O_RDONLY
 	}
-	// With O_NONBLOCK a FIFO of that name does not block the open, and a lease of another
-	// process (IsOnlyUser), which it has for a moment, makes it fail with EWOULDBLOCK.
+	// With O_NONBLOCK a FIFO of that name does not block the open, and a lease of another process
+	// (IsOnlyUser), which it has for a moment, makes it fail with EWOULDBLOCK.
 	fd, err := unix.Open(Path(file), flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	for range 100 {
 		if err != unix.EWOULDBLOCK {
@@ -128,8 +127,8 @@ func mapObject(fd int, size int64, access Access) (*Object, error) {
 	}, nil
 }
 
-// View lays a T over the object's first bytes. T must consist of fixed-width fields and must
-// not be larger than the object.
+// View lays a T over the object's first bytes. T must consist of fixed-width fields and must not be
+// larger than the object.
 func View[T any](o *Object) *T {
 	// A variable of type T would be allocated, and cleared, on the heap if T is large.
 	view := (*T)(unsafe.Pointer(&o.data[0]))
@@ -163,10 +162,10 @@ func IsNamed(file string, inode uint64) bool {
 // namespace.
 func (o *Object) IsOnlyUser() bool { return isOnlyOpen(o.FD) }
 
-// isOnlyOpen reports whether a file that is open for writing is open nowhere else. Only then
-// does the kernel grant a write lease (fcntl(2), F_SETLEASE; check_conflicting_open in
-// fs/locks.c). If another process opens the file during the lease, the kernel sends the
-// lease's holder a signal: SIGURG, which does nothing, instead of SIGIO, which kills.
+// isOnlyOpen reports whether a file that is open for writing is open nowhere else. Only then does
+// the kernel grant a write lease (fcntl(2), F_SETLEASE; check_conflicting_open in fs/locks.c). If
+// another process opens the file during the lease, the kernel sends the lease's holder a signal:
+// SIGURG, which does nothing, instead of SIGIO, which kills.
 func isOnlyOpen(fd int) bool {
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETSIG, int(unix.SIGURG)); err != nil {
 		return false
@@ -178,9 +177,9 @@ func isOnlyOpen(fd int) bool {
 	return true
 }
 
-// MayUnlink reports whether this process may remove the object's name. /dev/shm is sticky. So
-// the process must own the file, or have CAP_FOWNER over it, which root of a user namespace
-// does not have over all files. The kernel requires the same for O_NOATIME (open(2);
+// MayUnlink reports whether this process may remove the object's name. /dev/shm is sticky. So the
+// process must own the file, or have CAP_FOWNER over it, which root of a user namespace does not
+// have over all files. The kernel requires the same for O_NOATIME (open(2);
 // inode_owner_or_capable), and setting that flag changes nothing in the file.
 func (o *Object) MayUnlink() bool {
 	flags, err := unix.FcntlInt(uintptr(o.FD), unix.F_GETFL, 0)
@@ -199,8 +198,8 @@ func Exists(file string) bool {
 // Unlink removes a name, or returns ENOENT if there is none.
 func Unlink(file string) error { return unix.Unlink(Path(file)) }
 
-// Remove removes the name of a regular file, whatever is in it, or returns ENOENT if there is
-// none. The kernel decides whether the process may do that: /dev/shm is sticky.
+// Remove removes the name of a regular file, whatever is in it, or returns ENOENT if there is none.
+// The kernel decides whether the process may do that: /dev/shm is sticky.
 func Remove(file string) error {
 	var st unix.Stat_t
 	if err := unix.Lstat(Path(file), &st); err != nil {

@@ -23,10 +23,10 @@ func wrongType(st *unix.Stat_t) string {
 	return "is not a regular file"
 }
 
-// trusted reports whether an object may be used for writing. /dev/shm is writable to all, so
-// any user can be first to take a name. An object is trusted if its owner is the caller or
-// root (the rule of fs.protected_regular, proc_sys_fs(5)), or if it is shared through a
-// group of the caller and closed to others.
+// trusted reports whether an object may be used for writing. /dev/shm is writable to all, so any
+// user can be first to take a name. An object is trusted if its owner is the caller or root (the
+// rule of fs.protected_regular, proc_sys_fs(5)), or if it is shared through a group of the caller
+// and closed to others.
 func trusted(st *unix.Stat_t) bool {
 	if st.Uid == 0 || int(st.Uid) == os.Geteuid() && !isNobody(userMap(), st.Uid) {
 		return true
@@ -39,10 +39,9 @@ func trusted(st *unix.Stat_t) bool {
 	return isMember && !isNobody(groupMap(), st.Gid)
 }
 
-// An idMap says what the overflow ID means. In a user namespace it stands for every user (or
-// group) that has no number there (user_namespaces(7)): a file and a process that both have
-// it need not belong to the same user. It is a number like any other only if all numbers are
-// mapped.
+// An idMap says what the overflow ID means. In a user namespace it stands for every user (or group)
+// that has no number there (user_namespaces(7)): a file and a process that both have it need not
+// belong to the same user. It is a number like any other only if all numbers are mapped.
 type idMap struct {
 	complete bool
 	overflow uint32
@@ -55,8 +54,8 @@ var (
 	groupMap = sync.OnceValue(func() idMap { return readIDMap("/proc/self/gid_map", "/proc/sys/kernel/overflowgid") })
 )
 
-// readIDMap reads a map. A map that cannot be read counts as incomplete, and an overflow ID
-// that cannot be read as the kernel's default.
+// readIDMap reads a map. A map that cannot be read counts as incomplete, and an overflow ID that
+// cannot be read as the kernel's default.
 func readIDMap(path, overflow string) idMap {
 	m := idMap{overflow: 65534} // DEFAULT_OVERFLOWUID
 	first, _, _ := strings.Cut(firstBytes(path), "\n")
@@ -72,9 +71,9 @@ func readIDMap(path, overflow string) idMap {
 	return m
 }
 
-// firstBytes returns the beginning of a file of /proc, or nothing if it cannot be read. Every
-// run of an ordinary user comes here, so it makes three system calls: package os would set
-// up its poller.
+// firstBytes returns the beginning of a file of /proc, or nothing if it cannot be read. Every run
+// of an ordinary user comes here, so it makes three system calls: package os would set up its
+// poller.
 func firstBytes(path string) string {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -2,8 +2,7 @@ package main
 
 import "time"
 
-// handOver measures how fast a line moves: many commands wait for one slot, which becomes
-// free.
+// handOver measures how fast a line moves: many commands wait for one slot, which becomes free.
 func (b *bench) handOver() error {
 	const line = 200
 	name, err := b.pool(1)

@@ -11,8 +11,7 @@ import (
 	"strings"
 )
 
-// library runs the Go benchmarks of package pool in whole rounds, so that the benchmarks
-// alternate.
+// library runs the Go benchmarks of package pool in whole rounds, so that the benchmarks alternate.
 func (b *bench) library() error {
 	binary := filepath.Join(b.dir, "pool.test")
 	build := exec.Command("go", "test", "-c", "-o", binary, "./pool")

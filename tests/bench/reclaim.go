@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// reclaim measures the time from the SIGKILL of a holder and its command to the first output
-// of the command that waited behind it.
+// reclaim measures the time from the SIGKILL of a holder and its command to the first output of the
+// command that waited behind it.
 func (b *bench) reclaim() error {
 	name, err := b.pool(1)
 	if err != nil {
@@ -41,8 +41,8 @@ func (b *bench) reclaim() error {
 	return nil
 }
 
-// kill kills a holder while a command waits behind it, and returns after how many milliseconds
-// the command printed its output.
+// kill kills a holder while a command waits behind it, and returns after how many milliseconds the
+// command printed its output.
 func kill(c *crowd, next []string, isWaiting func() bool) (took float64, err error) {
 	cmd := exec.Command(next[0], next[1:]...)
 	out, err := cmd.StdoutPipe()

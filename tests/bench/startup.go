@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// startUp measures the cost of a run when the slot is free: the command alone, behind flock,
-// and behind poolrun.
+// startUp measures the cost of a run when the slot is free: the command alone, behind flock, and
+// behind poolrun.
 func (b *bench) startUp() error {
 	name, err := b.pool(1)
 	if err != nil {
@@ -97,8 +97,8 @@ func (b *bench) startUpOfSem(poolrun []string) error {
 	return nil
 }
 
-// systemCalls counts the system calls of a command and its children. Without strace(1) it
-// returns 0.
+// systemCalls counts the system calls of a command and its children. Without strace(1) it returns
+// 0.
 func (b *bench) systemCalls(argv []string) (float64, error) {
 	if _, err := exec.LookPath("strace"); err != nil {
 		return 0, nil

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// throughput measures many short commands behind xargs -P 8: on pools of three sizes, and
-// behind the other tools if they can do the same. flock -s does all that flock does for a
-// command, but has no limit, so that 8 commands run at once.
+// throughput measures many short commands behind xargs -P 8: on pools of three sizes, and behind
+// the other tools if they can do the same. flock -s does all that flock does for a command, but has
+// no limit, so that 8 commands run at once.
 func (b *bench) throughput() error {
 	commands := b.scale(2000, 100)
 	type variant struct {

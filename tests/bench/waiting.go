@@ -63,8 +63,8 @@ func (b *bench) cpuOf(c *crowd) float64 {
 	return float64(sum()-before) / float64(time.Since(began)) * 100
 }
 
-// join measures runs that join a line and give up a millisecond later: behind all waiters of
-// the pool there, and as the only waiter of another pool.
+// join measures runs that join a line and give up a millisecond later: behind all waiters of the
+// pool there, and as the only waiter of another pool.
 func (b *bench) join(there string) (alone, behind []float64, err error) {
 	here, err := b.pool(1)
 	if err != nil {
