@@ -176,11 +176,12 @@ func (p *Pool) removeNames() error {
 		}
 	}
 	crash.Point("semaphore unlinked")
-	if err := shm.Unlink(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
+	err := shm.Unlink(file)
 	crash.Point("ledger unlinked")
-	return nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // removeUnlessAlive waits for a process that is creating or destroying the pool at the moment, and

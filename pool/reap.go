@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -135,10 +136,7 @@ func (p *Pool) reapLine() error {
 // reapWaiting reaps all of the dead except for holders, which are reapHolders' business. A dead
 // drainer is among them: newcomers are admitted again.
 func (p *Pool) reapWaiting() error {
-	if err := p.reapIfDead(p.mem.Drainer()); err != nil {
-		return err
-	}
-	return p.reapLine()
+	return cmp.Or(p.reapIfDead(p.mem.Drainer()), p.reapLine())
 }
 
 // reapIfDead reaps a participant if it is dead. It may be nobody, or free.

@@ -139,14 +139,10 @@ func (p *Pool) lead(ctx context.Context, pl *place, until int64) error {
 	defer stop()
 
 	for ctx.Err() == nil {
+		d.until = until
 		concerned, err := p.prepareDoze(pl, d)
 		if err != nil || concerned {
 			return err
-		}
-		// At the gate it hears of pokes only now and then, if it sleeps for others too.
-		d.until = until
-		if d.attends && !p.sleepers.isAlone() {
-			d.until = min(until, p.mem.Clock.Now()+int64(attendEvery))
 		}
 		word.Store(d.word)
 		if ctx.Err() != nil {
@@ -184,6 +180,9 @@ func (p *Pool) prepareDoze(leader *place, d *doze) (concerned bool, err error) {
 	d.sleepers = p.mem.Sleepers()
 	if d.attends = s.atGate != nil; d.attends {
 		d.word, d.value = p.mem.Gate.Word(), s.atGate.asleep.gate
+		if len(s.all) > 1 { // it sleeps for others too, and does not hear their bell
+			d.until = min(d.until, p.mem.Clock.Now()+int64(attendEvery))
+		}
 	} else {
 		d.word, d.value = &bell.Word, value
 	}
@@ -201,12 +200,6 @@ func (s *sleepers) rouseAtGate() *place {
 		pl.asleep.signal()
 	}
 	return pl
-}
-
-func (s *sleepers) isAlone() bool {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	return len(s.all) == 1
 }
 
 // wakeUntil wakes the processes that sleep on a word until awake is closed. A single wake-up could

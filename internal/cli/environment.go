@@ -19,10 +19,10 @@ const (
 
 // describe adds the description of a command's slots to its environment. It removes the description
 // of an outer pool's slots, which would be taken for this pool's.
-func describe(env []string, hold pool.LeaseID, slots []int, items []string) []string {
+func describe(env []string, lease pool.LeaseID, slots []int, items []string) []string {
 	all := joinInts(slots)
 	first, _, _ := strings.Cut(all, ",")
-	env = set(env, heldVariable, held(hold))
+	env = set(env, heldVariable, held(lease))
 	env = set(env, slotVariable, first)
 	env = set(env, slotsVariable, all)
 	if len(items) > 0 {
@@ -44,64 +44,49 @@ func unset(env []string, key string) []string {
 // of the whole environment.
 const maxHeldBytes = 4096
 
-// held returns the POOLRUN_HELD of a command: this hold and, for each other pool, the latest
-// inherited hold that still holds slots. So it does not grow when commands start their own
-// successors. If it gets too long, the oldest holds are dropped.
-func held(hold pool.LeaseID) string {
-	text := hold.String()
-	var pools []string // the latest first
-	holds := map[string][]pool.LeaseID{}
+// held returns the POOLRUN_HELD of a command: this lease and, for each other pool, the latest
+// inherited lease that may still be held. So it does not grow when commands start their own
+// successors. If it gets too long, the oldest leases are dropped.
+func held(lease pool.LeaseID) string {
+	text := lease.String()
+	listed := map[string]bool{lease.Pool: true}
 	for _, outer := range slices.Backward(pool.ParseLeaseIDs(os.Getenv(heldVariable))) {
-		if holds[outer.Pool] == nil {
-			pools = append(pools, outer.Pool)
-		}
-		holds[outer.Pool] = append(holds[outer.Pool], outer)
-	}
-	for _, name := range pools {
-		if name == hold.Pool {
+		if listed[outer.Pool] || !mayBeHeld(outer) {
 			continue
 		}
-		outer := firstHeld(name, holds[name])
-		if len(text)+len(outer) > maxHeldBytes {
+		if len(text)+len(outer.String()) > maxHeldBytes {
 			break
 		}
-		text = outer + text
+		text = outer.String() + text
+		listed[outer.Pool] = true
 	}
 	return text
 }
 
-// firstHeld returns the first of these holds on a pool that still holds slots, or "" if none does.
-// If this user may not open the pool, it returns the first hold unchecked, because a command that
-// runs as another user may be able to check it.
-func firstHeld(name string, holds []pool.LeaseID) string {
-	p, err := pool.Open(name)
-	if errors.Is(err, pool.ErrPermission) {
-		return holds[0].String()
-	}
+// mayBeHeld reports whether a lease still holds slots. A lease on a pool that this user may not
+// open counts as held, because a command that runs as another user may be able to check it.
+func mayBeHeld(lease pool.LeaseID) bool {
+	p, err := pool.Open(lease.Pool)
 	if err != nil {
-		return ""
+		return errors.Is(err, pool.ErrPermission)
 	}
 	defer p.Close()
-	for _, hold := range holds {
-		if slots, _, err := p.HeldSlots(hold); err == nil && len(slots) > 0 {
-			return hold.String()
-		}
-	}
-	return ""
+	slots, _, err := p.HeldSlots(lease)
+	return err == nil && len(slots) > 0
 }
 
-// heldByAncestor returns the hold on this pool under which this process runs already, with its
-// slots and items. It returns no slots if there is none. The hold is in the environment, and the
-// ledger has to confirm it, because a daemon can outlive its slot. If the environment was cleared
-// on the way (sudo, env -i), the kernel's locks and the ledger can still show the hold.
+// heldByAncestor returns the lease on this pool in which this process runs already, with its slots
+// and items, or no slots. The environment names the lease, and the ledger has to confirm it,
+// because a daemon can outlive its slot. If the environment was cleared on the way (sudo, env -i),
+// the kernel's locks and the ledger can still show the lease.
 func heldByAncestor(p *pool.Pool) (pool.LeaseID, []int, []string) {
-	for _, hold := range pool.ParseLeaseIDs(os.Getenv(heldVariable)) {
-		if slots, items, err := p.HeldSlots(hold); err == nil && len(slots) > 0 {
-			return hold, slots, items
+	for _, lease := range pool.ParseLeaseIDs(os.Getenv(heldVariable)) {
+		if slots, items, err := p.HeldSlots(lease); err == nil && len(slots) > 0 {
+			return lease, slots, items
 		}
 	}
-	if hold, slots, items, err := p.HeldByAncestor(); err == nil {
-		return hold, slots, items
+	if lease, slots, items, err := p.HeldByAncestor(); err == nil {
+		return lease, slots, items
 	}
 	return pool.LeaseID{}, nil, nil
 }

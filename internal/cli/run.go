@@ -58,9 +58,9 @@ func (c *runCommand) execute(io.Writer) (how exit, err error) {
 		return exit{}, err
 	}
 	command := supervisor.Command{Path: path, Args: c.Command, Env: supervisor.Environ()}
-	if hold, slots, items := heldByAncestor(p); slots != nil {
+	if outer, slots, items := heldByAncestor(p); slots != nil {
 		c.talk("poolrun runs in a slot of %s already, and needs no other", p.Name())
-		command.Env = describe(command.Env, hold, slots, items)
+		command.Env = describe(command.Env, outer, slots, items)
 		return c.supervise(signals, command)
 	}
 

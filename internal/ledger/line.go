@@ -1,5 +1,7 @@
 package ledger
 
+import "cmp"
+
 // The line: the participants that wait, linked in the order of (priority, ticket).
 
 // before reports whether a stands before b. No two tickets are the same.
@@ -24,10 +26,7 @@ func (l *Ledger) link(r Ref, rec *Participant) error {
 		}
 		after, next = other.previous.Load(), after
 	}
-	if err := l.join(after, r); err != nil {
-		return err
-	}
-	if err := l.join(r, next); err != nil {
+	if err := cmp.Or(l.join(after, r), l.join(r, next)); err != nil {
 		return err
 	}
 	l.waiting.Add(1)
@@ -51,20 +50,23 @@ func (l *Ledger) unlink(r Ref, rec *Participant) error {
 
 // join makes a and b neighbours. Nobody (0) stands before the head and behind the tail.
 func (l *Ledger) join(a, b Ref) error {
-	if a == 0 {
-		l.first.Store(b)
-	} else if rec, err := l.At(a); err != nil {
-		return err
-	} else {
-		rec.next.Store(b)
+	next, previous := &l.first, &l.last
+	if a != 0 {
+		rec, err := l.At(a)
+		if err != nil {
+			return err
+		}
+		next = &rec.next
 	}
-	if b == 0 {
-		l.last.Store(a)
-	} else if rec, err := l.At(b); err != nil {
-		return err
-	} else {
-		rec.previous.Store(a)
+	if b != 0 {
+		rec, err := l.At(b)
+		if err != nil {
+			return err
+		}
+		previous = &rec.previous
 	}
+	next.Store(b)
+	previous.Store(a)
 	return nil
 }
 

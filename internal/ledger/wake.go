@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"sync/atomic"
 
 	"github.com/poolrun/poolrun/internal/futex"
@@ -37,11 +38,9 @@ func (m *Memory) PassOn(before Ref) error {
 		}
 	}
 	if m.IsEmpty() {
-		if err := m.Poke(m.Drainer()); err != nil {
-			return err
-		}
+		err = m.Poke(m.Drainer())
 	}
-	return m.keepPace()
+	return cmp.Or(err, m.keepPace())
 }
 
 // keepPace wakes all sleepers if the line has become much shorter than they know: then they have to
@@ -85,10 +84,7 @@ func (m *Memory) WakeAll() error {
 			return err
 		}
 	}
-	if walk.Err != nil {
-		return walk.Err
-	}
-	return m.Poke(m.Drainer())
+	return cmp.Or(walk.Err, m.Poke(m.Drainer()))
 }
 
 // WakeRecords is WakeAll without the ledger lock: the line may be in the middle of a change, so it

@@ -159,21 +159,17 @@ func IsNamed(file string, inode uint64) bool {
 }
 
 // IsOnlyUser reports whether no other process has the object open or mapped, in whatever pid
-// namespace.
-func (o *Object) IsOnlyUser() bool { return isOnlyOpen(o.FD) }
-
-// isOnlyOpen reports whether a file that is open for writing is open nowhere else. Only then does
-// the kernel grant a write lease (fcntl(2), F_SETLEASE; check_conflicting_open in fs/locks.c). If
-// another process opens the file during the lease, the kernel sends the lease's holder a signal:
-// SIGURG, which does nothing, instead of SIGIO, which kills.
-func isOnlyOpen(fd int) bool {
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETSIG, int(unix.SIGURG)); err != nil {
-		return false
+// namespace. Only then does the kernel grant a write lease (fcntl(2), F_SETLEASE;
+// check_conflicting_open in fs/locks.c). If another process opens the file during the lease, the
+// kernel sends the lease's holder a signal: SIGURG, which does nothing, instead of SIGIO, which
+// kills.
+func (o *Object) IsOnlyUser() bool {
+	for _, request := range [][2]int{{unix.F_SETSIG, int(unix.SIGURG)}, {unix.F_SETLEASE, unix.F_WRLCK}} {
+		if _, err := unix.FcntlInt(uintptr(o.FD), request[0], request[1]); err != nil {
+			return false
+		}
 	}
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
-		return false
-	}
-	unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_UNLCK)
+	unix.FcntlInt(uintptr(o.FD), unix.F_SETLEASE, unix.F_UNLCK)
 	return true
 }
 

@@ -42,7 +42,7 @@ func TestAnOpenInTheMomentOfTheLeaseSendsNoSIGIO(t *testing.T) {
 		case s := <-killed:
 			t.Fatal(s)
 		default:
-			if isOnlyOpen(fd) {
+			if (&Object{FD: fd}).IsOnlyUser() {
 				granted++
 			}
 		}

@@ -35,7 +35,6 @@ var sections = []struct {
 	{"hand-over", (*bench).handOver},
 	{"throughput", (*bench).throughput},
 	{"waiting", (*bench).waiting},
-	{"library", (*bench).library},
 	{"reclaim", (*bench).reclaim},
 }
 
