@@ -20,19 +20,17 @@ func (p *Pool) HeldByAncestor() (id LeaseID, slots []int, items []string, err er
 		}
 		r := p.inheritedGuard()
 		if r == 0 {
-			if r, err = p.commandAmongAncestors(); err != nil {
-				return err
-			}
+			r, err = p.commandAmongAncestors()
 		}
-		if r == 0 {
-			return nil
+		if r == 0 || err != nil {
+			return err
 		}
 		rec, err := p.mem.At(r)
 		if err != nil {
 			return err
 		}
 		id = p.leaseID(r, rec)
-		slots, items, err = p.heldSlots(id)
+		slots, items, err = p.HeldSlots(id)
 		return err
 	})
 	return id, slots, items, err
@@ -79,24 +77,15 @@ func (p *Pool) commandAmongAncestors() (ledger.Ref, error) {
 	if len(commands) == 0 || walk.Err != nil {
 		return 0, walk.Err
 	}
-	commandOf := func(pid int32) ledger.Ref {
+	earliest := uint64(max(oldest+int64(p.self.clock)-tick, 0)) / tick
+	for pid := p.self.pid; pid > 0; { // this process first: the command may have exec'd it
 		rec, err := p.mem.At(commands[pid])
 		if err == nil && p.commandMayRun(rec) && procIsOwn() {
-			return commands[pid]
+			return commands[pid], nil
 		}
-		return 0
-	}
-	if r := commandOf(int32(unix.Getpid())); r != 0 { // the command has exec'd this program
-		return r, nil
-	}
-	earliest := uint64(max(oldest+int64(p.self.clock)-tick, 0)) / tick
-	for pid := int32(unix.Getppid()); pid > 0; {
 		stat, err := readStat(statPath(pid))
 		if err != nil || stat.start < earliest {
-			return 0, nil
-		}
-		if r := commandOf(pid); r != 0 {
-			return r, nil
+			break
 		}
 		pid = stat.parent
 	}

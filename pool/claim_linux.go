@@ -77,15 +77,13 @@ const highDescriptor = 50
 // unlockGuard releases the guard for all processes that have inherited it.
 func unlockGuard(fd int, r ledger.Ref) error { return shm.SetLock(fd, shm.Unlocked, guardByte(r)) }
 
-// addGuard and removeGuard keep the list of guards that Close closes.
-func (p *Pool) addGuard(l *Lease) {
+// listGuard notes whether Close has to close a lease's guard.
+func (p *Pool) listGuard(l *Lease, isOpen bool) {
 	p.descriptors.Lock()
 	defer p.descriptors.Unlock()
-	p.guards[l] = true
-}
-
-func (p *Pool) removeGuard(l *Lease) {
-	p.descriptors.Lock()
-	defer p.descriptors.Unlock()
-	delete(p.guards, l)
+	if isOpen {
+		p.guards[l] = true
+	} else {
+		delete(p.guards, l) // a pool may be open for very many leases
+	}
 }

@@ -59,7 +59,7 @@ func (l *Lease) Guard() (fd int, err error) {
 		if l.guard, err = l.pool.openGuard(l.id.r); err != nil {
 			return err
 		}
-		l.pool.addGuard(l)
+		l.pool.listGuard(l, true)
 		l.rec.Guarded.Store(1)
 		return nil
 	})
@@ -123,7 +123,7 @@ func (l *Lease) closeGuard() error {
 	if l.guard < 0 {
 		return nil
 	}
-	l.pool.removeGuard(l)
+	l.pool.listGuard(l, false)
 	err := unlockGuard(l.guard, l.id.r)
 	return errors.Join(err, unix.Close(l.guard))
 }

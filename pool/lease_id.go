@@ -45,23 +45,19 @@ func ParseLeaseIDs(text string) []LeaseID {
 // if the lease is one on another pool, or is not held any more.
 func (p *Pool) HeldSlots(id LeaseID) (slots []int, items []string, err error) {
 	err = p.use(func() error {
-		slots, items, err = p.heldSlots(id)
+		rec, err := p.mem.At(id.r)
+		if err != nil || id.Pool != p.name || id.pool != p.id ||
+			rec.State.Load() != ledger.StateHeld || rec.Ticket.Load() != id.ticket {
+			return nil
+		}
+		dead, err := p.isDead(id.r, rec)
+		if !dead && err == nil {
+			slots = p.slotsOf(id.r, rec)
+			items = p.itemsOf(slots)
+		}
 		return err
 	})
 	return slots, items, err
-}
-
-func (p *Pool) heldSlots(id LeaseID) (slots []int, items []string, err error) {
-	rec, err := p.mem.At(id.r)
-	if err != nil || id.Pool != p.name || id.pool != p.id ||
-		rec.State.Load() != ledger.StateHeld || rec.Ticket.Load() != id.ticket {
-		return nil, nil, nil
-	}
-	if dead, err := p.isDead(id.r, rec); dead || err != nil {
-		return nil, nil, err
-	}
-	slots = p.slotsOf(id.r, rec)
-	return slots, p.itemsOf(slots), nil
 }
 
 // slotsOf lists a participant's slots in ascending order.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/poolrun/poolrun/pool"
@@ -17,27 +18,19 @@ const (
 	itemVariable  = "POOLRUN_ITEM"  // the items of the slots, separated by newlines
 )
 
-// describe adds the description of a command's slots to its environment. It removes the description
-// of an outer pool's slots, which would be taken for this pool's.
+// describe adds the description of a command's slots to its environment. It removes the
+// description of an outer pool's slots, which would be taken for this pool's.
 func describe(env []string, lease pool.LeaseID, slots []int, items []string) []string {
-	all := joinInts(slots)
-	first, _, _ := strings.Cut(all, ",")
-	env = set(env, heldVariable, held(lease))
-	env = set(env, slotVariable, first)
-	env = set(env, slotsVariable, all)
+	env = slices.DeleteFunc(env, func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		return name == heldVariable || name == slotVariable || name == slotsVariable || name == itemVariable
+	})
+	env = append(env, heldVariable+"="+held(lease),
+		slotVariable+"="+strconv.Itoa(slots[0]), slotsVariable+"="+joinInts(slots))
 	if len(items) > 0 {
-		return set(env, itemVariable, strings.Join(items, "\n"))
+		env = append(env, itemVariable+"="+strings.Join(items, "\n"))
 	}
-	return unset(env, itemVariable)
-}
-
-func set(env []string, key, value string) []string {
-	return append(unset(env, key), key+"="+value)
-}
-
-// unset removes all entries of a variable.
-func unset(env []string, key string) []string {
-	return slices.DeleteFunc(env, func(entry string) bool { return strings.HasPrefix(entry, key+"=") })
+	return env
 }
 
 // maxHeldBytes limits the size of POOLRUN_HELD, because execve(2) limits the size of one string and

@@ -1,6 +1,5 @@
 //go:build crashpoints
 
-// Package crash marks the points at which the crash tests kill the program.
 package crash
 
 import (
