@@ -11,7 +11,7 @@ import (
 )
 
 // The binary "poolrun-crashing" kills itself at the N-th step that it takes in
-// any change of the ledger, or of the pool's names (pool/step_crash.go). Each test
+// any change of the ledger, or of the pool's names (internal/crash). Each test
 // here walks through all steps of one operation, and checks after each death that the
 // next process finds a sound pool.
 
