@@ -267,6 +267,9 @@ func (p *Pool) takeSlots(r ledger.Ref, rec *ledger.Participant, waited time.Dura
 	}
 	p.mem.Waits.Observe(waited)
 	slots := p.slotsOf(r, rec)
+	if len(slots) == 0 { // somebody is scribbling
+		return nil, ledger.ErrSlots
+	}
 	return &Lease{
 		pool: p, id: p.leaseID(r, rec), rec: rec,
 		slots: slots, items: p.itemsOf(slots), waited: waited, guard: -1,

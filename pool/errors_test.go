@@ -104,6 +104,25 @@ func TestALockThatCannotBeHadIsReported(t *testing.T) {
 	}
 }
 
+// A waiter whose weight was overwritten gets no lease on nothing.
+func TestAWaiterWithoutAWeightIsDamage(t *testing.T) {
+	p := newTestPool(t, Config{Size: 1})
+	place := lineUp(t, p)
+	for _, weight := range []uint32{0, MaxSlots + 1} {
+		place.rec.Weight.Store(weight)
+		err := p.use(func() error {
+			v, err := place.look(t.Context())
+			if v.lease != nil {
+				t.Errorf("weight %d: a lease on slots %v", weight, v.lease.Slots())
+			}
+			return err
+		})
+		if !errors.Is(err, ErrDamaged) {
+			t.Errorf("weight %d: %v", weight, err)
+		}
+	}
+}
+
 // The caller's function runs outside of the pool: it may close it, and its faults are its
 // own.
 func TestACallersFunctionIsOutsideOfThePool(t *testing.T) {

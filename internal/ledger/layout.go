@@ -153,7 +153,7 @@ var (
 	errLine    error = Damage("the line leads to a record that does not wait, or is a circle")
 	errFree    error = Damage("the list of free records leads to one that is not free")
 	errHolder  error = Damage("a slot is held by a record that holds nothing")
-	errSlots   error = Damage("a participant does not hold as many slots as it should")
+	ErrSlots   error = Damage("a participant does not hold as many slots as it should")
 	errTooFew  error = Damage("there are fewer slots than participants hold")
 	errIntent  error = Damage("the ledger has an impossible intent")
 	ErrNoFirst error = Damage("participants wait in a line in which nobody is first")
@@ -211,7 +211,7 @@ func isRecord(r Ref) bool { return r != 0 && r <= MaxParticipants }
 
 // Slots is the participant's weight, if it can be one.
 func (rec *Participant) Slots() (int, error) {
-	if n := rec.Weight.Load(); n <= MaxSlots {
+	if n := rec.Weight.Load(); n >= 1 && n <= MaxSlots {
 		return int(n), nil
 	}
 	return 0, errWeight

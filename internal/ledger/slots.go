@@ -45,7 +45,7 @@ func (l *Ledger) unassign(r Ref, rec *Participant) error {
 	}
 	for i := 0; n > 0; i++ {
 		if i = l.NextSlot(r, i); i < 0 {
-			return errSlots
+			return ErrSlots
 		}
 		l.holders[i].Store(0)
 		crash.Point("slot freed")
