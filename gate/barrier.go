@@ -185,7 +185,7 @@ func (p *party) agree() error {
 	if !others {
 		parties.Store(uint32(p.barrier.parties))
 	} else if n := int(parties.Load()); n != p.barrier.parties {
-		return fmt.Errorf("the parties that are waiting expect %d parties, not %d", n, p.barrier.parties)
+		return fmt.Errorf("the waiting callers expect %d parties, not %d", n, p.barrier.parties)
 	}
 	return nil
 }

@@ -131,14 +131,14 @@ func (r *Report) reap(p *Pool, force bool) error {
 			continue
 		}
 		what := map[ledger.State]string{
-			ledger.StateHeld:     "with " + count(int(rec.Weight.Load()), "slot"),
+			ledger.StateHeld:     "holding " + count(int(rec.Weight.Load()), "slot"),
 			ledger.StateWaiting:  "in line",
 			ledger.StateDraining: "while it drained the pool",
 		}[state]
 		if err := p.reap(i, rec); err != nil {
 			return err
 		}
-		r.mended("process %d had died %s", rec.PID.Load(), what)
+		r.mended("process %d died %s", rec.PID.Load(), what)
 	}
 	return nil
 }

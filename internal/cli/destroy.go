@@ -13,7 +13,7 @@ import (
 type destroyCommand struct {
 	Name    poolName  `arg:"" help:"The pool."`
 	Force   bool      `xor:"how" help:"Remove the pool now, even if it is damaged. Running commands go on, waiting ones exit with code 2."`
-	Drain   bool      `xor:"how" help:"Admit no new commands, wait until the pool is empty, and remove it."`
+	Drain   bool      `xor:"how" help:"Refuse new commands, wait until all others have finished, and remove the pool."`
 	Timeout *duration `short:"w" placeholder:"DUR" help:"With --drain: wait at most DUR, then admit new commands again and exit with code 75."`
 }
 

@@ -19,11 +19,11 @@ type runCommand struct {
 	Nonblock     bool      `short:"n" help:"Do not wait: the same as --timeout 0."`
 	BusyExitCode busyCode  `short:"E" default:"75" env:"POOLRUN_BUSY_EXIT_CODE" placeholder:"N" help:"Exit with code N if there is no slot in time (default: 75)."`
 	Size         poolSize  `short:"s" env:"POOLRUN_SIZE" placeholder:"SIZE" help:"Create the pool with this size if it does not exist."`
-	Weight       int       `short:"k" default:"1" placeholder:"N" help:"Take N slots at once, all or none (default: 1)."`
-	Priority     int       `default:"0" placeholder:"N" help:"Wait with priority N, -20 to 19 as for nice(1): lower goes first, equals in order of arrival (default: 0)."`
+	Weight       weight    `short:"k" default:"1" placeholder:"N" help:"Take N slots at once, all or none (default: 1)."`
+	Priority     priority  `default:"0" placeholder:"N" help:"Wait with priority N, -20 to 19 as for nice(1): lower goes first, equals in order of arrival (default: 0)."`
 	Close        bool      `short:"o" help:"Do not let the command inherit the descriptor that keeps its slot if poolrun is killed."`
 	Verbose      bool      `short:"v" help:"Report what poolrun waits for, how long it waited, and how long the command ran."`
-	Quiet        bool      `short:"q" help:"Print nothing but errors."`
+	Quiet        bool      `short:"q" help:"Print only errors, and nothing if there is no slot in time."`
 
 	Command []string `arg:"" passthrough:"partial" help:"The command to run, with its arguments."`
 }
@@ -150,8 +150,8 @@ func (c *runCommand) acquire(signals *supervisor.Signals, p *pool.Pool) (*pool.L
 func (c *runCommand) acquireUntil(ctx context.Context, p *pool.Pool) (*pool.Lease, error) {
 	options := []pool.Option{
 		pool.WithCommand(strings.Join(c.Command, " ")),
-		pool.WithWeight(c.Weight),
-		pool.WithPriority(c.Priority),
+		pool.WithWeight(int(c.Weight)),
+		pool.WithPriority(int(c.Priority)),
 	}
 	if c.Nonblock {
 		ctx.Done() // take signals: the process that has the ledger lock may be stopped
@@ -200,7 +200,7 @@ func (c *runCommand) supervise(signals *supervisor.Signals, command supervisor.C
 
 func (c *runCommand) release(p *pool.Pool, lease *pool.Lease) {
 	if err := lease.Release(); err != nil {
-		c.warn("cannot give the slot back: %s", err)
+		c.warn("cannot return the slot: %s", err)
 	}
 	if lost, err := p.IsLost(); lost && err == nil {
 		c.warn("somebody removed the files of pool %s while the command ran", p.Name())

@@ -84,11 +84,25 @@ func (s *poolSize) UnmarshalText(text []byte) error {
 type busyCode int
 
 func (c *busyCode) UnmarshalText(text []byte) error {
-	n, err := strconv.Atoi(string(text))
-	if err != nil || n < 0 || n > 254 {
-		return fmt.Errorf("invalid exit code %q: want 0 to 254", text)
+	return setNumber((*int)(c), text, "exit code", 0, 254)
+}
+
+type weight int
+
+func (w *weight) UnmarshalText(text []byte) error {
+	return setNumber((*int)(w), text, "weight", 1, pool.MaxSlots)
+}
+
+type priority int
+
+func (p *priority) UnmarshalText(text []byte) error {
+	return setNumber((*int)(p), text, "priority", pool.MinPriority, pool.MaxPriority)
+}
+
+func setNumber(number *int, text []byte, what string, low, high int) (err error) {
+	if *number, err = strconv.Atoi(string(text)); err != nil || *number < low || *number > high {
+		return fmt.Errorf("invalid %s %q: want %d to %d", what, text, low, high)
 	}
-	*c = busyCode(n)
 	return nil
 }
 

@@ -142,21 +142,21 @@ func (d Damage) Error() string { return string(d) }
 // What At and the walks find. They are variables of type error so that they are converted before
 // the program runs.
 var (
-	errMagic   error = Damage("the ledger does not begin like one")
-	errSize    error = Damage("the ledger has an impossible size")
-	errDebt    error = Damage("the ledger has an impossible debt")
-	errLife    error = Damage("the ledger is in an impossible state")
-	errRef     error = Damage("the ledger names a participant that cannot exist")
+	errMagic   error = Damage("its ledger has no valid header")
+	errSize    error = Damage("its ledger has an impossible size")
+	errDebt    error = Damage("its ledger has an impossible debt")
+	errLife    error = Damage("its ledger is in an impossible state")
+	errRef     error = Damage("its ledger names a participant that cannot exist")
 	errWeight  error = Damage("a participant has an impossible weight")
 	errState   error = Damage("a participant is in an impossible state")
-	errUsed    error = Damage("the ledger has more records than there is room for")
-	errLine    error = Damage("the line leads to a record that does not wait, or is a circle")
-	errFree    error = Damage("the list of free records leads to one that is not free")
+	errUsed    error = Damage("its ledger has more records than there is room for")
+	errLine    error = Damage("its line contains a record that does not wait, or a circle")
+	errFree    error = Damage("its list of free records contains a record that is in use")
 	errHolder  error = Damage("a slot is held by a record that holds nothing")
 	ErrSlots   error = Damage("a participant does not hold as many slots as it should")
 	errTooFew  error = Damage("there are fewer slots than participants hold")
-	errIntent  error = Damage("the ledger has an impossible intent")
-	ErrNoFirst error = Damage("participants wait in a line in which nobody is first")
+	errIntent  error = Damage("its ledger has an impossible intent")
+	ErrNoFirst error = Damage("its line has waiters, and none of them is first")
 	ErrVersion error = versionError{}
 )
 
