@@ -1,10 +1,13 @@
-# make            the programs: ./poolrun, ./pool_server, ./pool_client
-# make demo       see it at work
-# make test       all tests
-# make check      what a change has to pass: format, vet, staticcheck, tests with the race detector
-# make storm      DURATION=60s SEED=n: kill, stop and cancel poolruns by the dozen, and see what is kept
-# make bench      poolrun beside flock(1), GNU sem and xargs(1); make bench-quick: in under a minute
-# make install    PREFIX=/usr/local, DESTDIR=
+# make               Build ./poolrun, ./pool_server and ./pool_client.
+# make demo          Show poolrun at work.
+# make test          Run all tests.
+# make check         Check a change: format, vet, staticcheck, tests with the race detector, fuzzing.
+# make storm         Kill, stop and cancel many poolruns at once, and check what must hold.
+#                    DURATION=60s, SEED=n
+# make bench         Measure poolrun beside flock(1), GNU sem and xargs(1).
+# make bench-quick   The same in about a minute, with fewer rounds.
+# make install       Install poolrun and its man page. PREFIX=/usr/local, DESTDIR=
+# make clean         Remove the programs.
 
 GO      ?= go
 PREFIX  ?= /usr/local
@@ -16,7 +19,7 @@ COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
 cli     := github.com/poolrun/poolrun/internal/cli
 build   := CGO_ENABLED=0 $(GO) build -trimpath
-# -E sets the entry point: see supervisor/entry_linux.go.
+# -E sets the entry point, which does not work with cgo: see supervisor/entry_linux.go.
 ldflags := -s -w -E poolrun_entry -X $(cli).version=$(VERSION) -X $(cli).commit=$(COMMIT)
 
 .PHONY: all poolrun pool_server pool_client demo test check storm bench bench-quick install clean
@@ -24,7 +27,7 @@ ldflags := -s -w -E poolrun_entry -X $(cli).version=$(VERSION) -X $(cli).commit=
 
 all: poolrun pool_server pool_client
 
-# The go command knows best what has changed.
+# The target is phony because the go command itself decides what to rebuild.
 poolrun:
 	$(build) -ldflags '$(ldflags)' -o $@ .
 
@@ -39,12 +42,12 @@ test:
 	CGO_ENABLED=0 $(GO) test -count=1 ./...
 
 check:
-	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted by gofmt: $$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags crashpoints ./...
 	GOARCH=arm64 $(GO) vet ./...
 	$(GO) tool staticcheck ./...
-	@if command -v shellcheck >/dev/null; then shellcheck run_demo.sh .ci/run examples/*.sh; else echo 'no shellcheck here: scripts not checked'; fi
+	@if command -v shellcheck >/dev/null; then shellcheck run_demo.sh .ci/run examples/*.sh; else echo 'shellcheck is not installed: skipping the scripts'; fi
 	CGO_ENABLED=1 $(GO) test -count=1 -race ./...
 	$(GO) test -run '^$$' -fuzz FuzzLedger -fuzztime 10s -fuzzminimizetime 1x ./pool
 

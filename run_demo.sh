@@ -1,9 +1,9 @@
 #!/bin/sh
-# See poolrun at work: ./run_demo.sh [--mode=golden|failure]
+# Show poolrun at work: ./run_demo.sh [--mode=golden|failure]
 #
-# golden: 40 commands through a pool of 4. How many run at once is counted by the
-# commands themselves, not by poolrun.
-# failure: what happens where there is no pool. Ends with exit code 2.
+# golden: Run 40 commands through a pool of 4 slots. The commands themselves count how
+# many of them run at once.
+# failure: Run a command in a pool that does not exist, and exit with code 2.
 set -eu
 cd "$(dirname "$0")"
 
@@ -33,8 +33,8 @@ golden() {
 	slots=4 commands=40
 	mkdir "$dir/running" "$dir/seen"
 
-	# What each command does: leave a mark while it runs, and note how many marks
-	# there are. The first four wait until they have seen each other.
+	# Each command leaves a mark while it runs, and records how many marks there are.
+	# The first four wait until all four marks are there.
 	cat >"$dir/work" <<-'EOF'
 		#!/bin/sh
 		cd "$1" || exit 1
@@ -53,11 +53,11 @@ golden() {
 	chmod +x "$dir/work"
 
 	./poolrun init "$pool" --size $slots
-	echo "a pool of $slots slots"
+	echo "created a pool of $slots slots"
 
 	seq $commands | xargs -P 16 -I{} ./poolrun --pool "$pool" -- "$dir/work" "$dir"
-	echo "$commands commands through xargs -P 16: $(find "$dir/seen" -type f | wc -l) ran"
-	echo "running at once: at most $(cat "$dir"/seen/* | sort -n | tail -n 1)"
+	echo "started $commands commands with xargs -P 16: $(find "$dir/seen" -type f | wc -l) ran"
+	echo "commands running at once: at most $(cat "$dir"/seen/* | sort -n | tail -n 1)"
 
 	./poolrun status "$pool" | sed -n \
 		-e 's/^[^:]*: /status: /p' \
@@ -65,14 +65,14 @@ golden() {
 	./poolrun status "$pool" | grep -q ' 0 of 4 slots in use, 4 available, 0 waiting'
 
 	./poolrun destroy "$pool"
-	echo "the pool is gone: $(find /dev/shm -name "*${pool#/}" | wc -l) objects left in /dev/shm"
+	echo "removed the pool: $(find /dev/shm -name "*${pool#/}" | wc -l) objects are left in /dev/shm"
 	[ "$(find "$dir/seen" -type f | wc -l)" -eq $commands ]
 	[ "$(cat "$dir"/seen/* | sort -n | tail -n 1)" -eq $slots ]
 	echo 'OK: golden scenario completed'
 }
 
 failure() {
-	echo "a command for a pool that does not exist:"
+	echo "running a command in a pool that does not exist:"
 	code=0
 	./poolrun --pool "$pool" -- echo 'this must not run' 2>&1 | sed "s|$pool|/demo|g" >"$dir/said" || true
 	./poolrun --pool "$pool" -- echo 'this must not run' >/dev/null 2>&1 || code=$?

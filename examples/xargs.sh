@@ -1,6 +1,6 @@
 #!/bin/sh
-# Compress the files below a directory, several at a time, but never more on the
-# whole machine than half its CPUs, however often this script runs at once.
+# Compress the files below a directory, several at a time. The limit for the whole machine
+# is half its CPUs, however many copies of this script run at once.
 #
 #   examples/xargs.sh DIRECTORY
 set -eu

@@ -1,4 +1,4 @@
-// Pool_client takes a slot of a pool, holds it for a while, and gives it back.
+// Pool_client acquires a slot of a pool, holds it for a while, and releases it.
 package main
 
 import (
@@ -17,9 +17,9 @@ import (
 
 func main() {
 	name := flag.String("pool", "/demo", "name of the pool")
-	timeout := flag.Duration("timeout", -1, "longest wait for a slot; negative: for ever")
+	timeout := flag.Duration("timeout", -1, "longest wait for a slot; for ever if negative")
 	var hold time.Duration
-	flag.Func("hold", "how long to hold the slot: seconds, or a duration like 250ms", func(text string) (err error) {
+	flag.Func("hold", "how long to hold the slot, in seconds or as a duration like 250ms", func(text string) (err error) {
 		hold, err = parse(text)
 		return err
 	})

@@ -1,5 +1,5 @@
-// Pool_server owns a pool: it creates the pool, reports what goes on in it, and removes it when it
-// is told to stop (SIGINT, SIGTERM, SIGHUP).
+// Pool_server creates a pool, reports how many slots are in use and how many clients wait,
+// and removes the pool on SIGINT, SIGTERM or SIGHUP.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 func main() {
 	name := flag.String("pool", "/demo", "name of the pool")
 	size := flag.Int("size", 4, "number of slots")
-	every := flag.Duration("every", 200*time.Millisecond, "how often to look for changes to report")
+	every := flag.Duration("every", 200*time.Millisecond, "how often to look for a change to report")
 	flag.Parse()
 	if err := serve(*name, *size, *every); err != nil {
 		fmt.Fprintln(os.Stderr, "pool_server:", err)
