@@ -37,7 +37,7 @@ func (p *Pool) notices(missing int) (texts []string) {
 	repair := "poolrun repair " + p.name
 	switch {
 	case missing > 0:
-		texts = append(texts, fmt.Sprintf("other programs have taken %s; if they have exited without returning them, %q puts them back",
+		texts = append(texts, fmt.Sprintf("other programs have taken %s; if they have exited without returning that, %q puts it back",
 			count(missing, "slot"), repair))
 	case missing < 0:
 		texts = append(texts, fmt.Sprintf("the semaphore was posted %s too often; %q corrects that", count(-missing, "time"), repair))

@@ -164,7 +164,7 @@ func (r *Report) balance(p *Pool, force bool) error {
 	case missing > 0 && force:
 		r.mended("%s missing: put back by force", count(missing, "slot"))
 	case missing > 0:
-		r.mended("%s missing: a program that took them has exited without returning them", count(missing, "slot"))
+		r.mended("%s missing: a program has exited without returning what it took", count(missing, "slot"))
 	default:
 		r.mended("%s too many: the semaphore was posted without having been taken", count(-missing, "slot"))
 	}

@@ -135,7 +135,7 @@ func (p *Pool) lead(ctx context.Context, pl *place, until int64) error {
 	var word atomic.Pointer[atomic.Uint32]
 	awake := make(chan struct{})
 	defer close(awake)
-	stop := context.AfterFunc(ctx, func() { wakeUntil(awake, &word) })
+	stop := context.AfterFunc(ctx, func() { futex.WakeUntil(awake, &word) })
 	defer stop()
 
 	for ctx.Err() == nil {
@@ -200,19 +200,4 @@ func (s *sleepers) rouseAtGate() *place {
 		pl.asleep.signal()
 	}
 	return pl
-}
-
-// wakeUntil wakes the processes that sleep on a word until awake is closed. A single wake-up could
-// come just before the sleep.
-func wakeUntil(awake <-chan struct{}, word *atomic.Pointer[atomic.Uint32]) {
-	for {
-		if w := word.Load(); w != nil {
-			futex.Wake(w, futex.Everybody)
-		}
-		select {
-		case <-awake:
-			return
-		case <-time.After(time.Millisecond):
-		}
-	}
 }

@@ -116,3 +116,9 @@ func (l *line) has(text string) bool {
 func (l *line) write() {
 	sys(syscall.SYS_WRITE, 2, uintptr(unsafe.Pointer(&l.text)), uintptr(l.length), 0)
 }
+
+// fail is bare Go: it writes a message to standard error and exits.
+func fail(text string) {
+	put(text)
+	sys(syscall.SYS_EXIT_GROUP, exitFailure, 0, 0, 0)
+}

@@ -12,7 +12,7 @@ import (
 //
 // A program that uses this package should be linked with
 //
-//	go build -ldflags "-E poolrun_entry"
+//	CGO_ENABLED=0 go build -ldflags "-E poolrun_entry"
 //
 // It then starts at poolrun_entry (bare_linux_*.s) instead of at the Go runtime's entry point.
 // poolrun_entry calls enter, which notes what the process has inherited before the runtime changes
@@ -93,6 +93,11 @@ func init() {
 	}
 }
 
+// iscgo is the runtime's: whether the program uses cgo.
+//
+//go:linkname iscgo runtime.iscgo
+var iscgo bool
+
 // enterBare lets poolrun_entry call enter.
 //
 //lint:ignore U1000 assembly uses it
@@ -108,6 +113,9 @@ var enterBare = enter
 func enter(initial *[1 << 28]uintptr) (stack uintptr) {
 	e := &atEntry
 	e.entered = true
+	if iscgo { // its C library looks for the stack on which this process was started
+		fail("poolrun: cannot run: built with cgo, which does not go with the entry point: build with CGO_ENABLED=0\n")
+	}
 
 	// The runtime installs handlers for nearly all signals. A blocked signal waits for catchAll
 	// instead. The signals that the runtime unblocks are the exception: the process would die of
@@ -185,10 +193,7 @@ func freshStack(initial *[1 << 28]uintptr) uintptr {
 	memory, _, errno := syscall.RawSyscall6(unix.SYS_MMAP, 0, size, unix.PROT_READ|unix.PROT_WRITE,
 		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE, ^uintptr(0), 0)
 	if errno != 0 {
-		var l line
-		l.add("poolrun: cannot run: no memory for a stack\n")
-		l.write()
-		sys(unix.SYS_EXIT_GROUP, exitFailure, 0, 0, 0)
+		fail("poolrun: cannot run: no memory for a stack\n")
 	}
 	stack := (memory + size - uintptr(words+3)*8) &^ 15
 	fresh := (*[1 << 28]uintptr)(at(stack))

@@ -1,6 +1,9 @@
 package tests
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
@@ -22,7 +25,7 @@ func TestVersion(t *testing.T) {
 		switch {
 		case !lacks && rest != "":
 			t.Errorf("%s: %q", path, rest)
-		case lacks && (strings.Count(rest, "\n") != 1 || !strings.Contains(rest, `go install -ldflags "-E poolrun_entry" `+strings.TrimSuffix(module, "/")+"@latest")):
+		case lacks && (strings.Count(rest, "\n") != 1 || !strings.Contains(rest, `CGO_ENABLED=0 go install -ldflags "-E poolrun_entry" `+strings.TrimSuffix(module, "/")+"@latest")):
 			t.Errorf("%s: %q", path, rest)
 		}
 	}
@@ -33,4 +36,18 @@ func TestVersion(t *testing.T) {
 		}
 	}
 	wantEmpty(t, name)
+}
+
+// Cgo and the entry point do not go together, and a program that has both says so.
+func TestAProgramWithCgoAndTheEntryPointSaysWhy(t *testing.T) {
+	if _, err := exec.LookPath("cc"); err != nil {
+		t.Skip(err)
+	}
+	program := filepath.Join(t.TempDir(), "poolrun")
+	build := exec.Command("go", "build", "-ldflags", "-E poolrun_entry", "-o", program, "..")
+	build.Env = append(os.Environ(), "CGO_ENABLED=1")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	wantResult(t, command(t, program, "version"), 2, `^poolrun: .* build with CGO_ENABLED=0\n$`)
 }

@@ -1,11 +1,8 @@
 package cli
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/poolrun/poolrun/gate"
 )
@@ -21,14 +18,5 @@ func (c *barrierCommand) execute(io.Writer) (exit, error) {
 	if err != nil {
 		return exit{}, usageError{err}
 	}
-	ctx, end, err := interruptible(c.Timeout)
-	if err != nil {
-		return exit{}, err
-	}
-	defer end()
-	err = cause(ctx, barrier.Wait(ctx))
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = busyError{fmt.Sprintf("not all of %d parties arrived at barrier %s within %v", c.Parties, c.Name, time.Duration(*c.Timeout)), exitBusy}
-	}
-	return exit{}, err
+	return exit{}, waitAtMost(c.Timeout, barrier.Wait, fmt.Sprintf("not all of %d parties have arrived at barrier %s", c.Parties, c.Name))
 }

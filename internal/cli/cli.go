@@ -10,6 +10,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -58,22 +59,22 @@ func Main(args []string) int {
 	return conclude(selected.execute(os.Stdout))
 }
 
-// interruptible returns a context that ends with a deadly signal, or after a timeout. After end is
-// called, signals have their default effects again.
-func interruptible(timeout *duration) (ctx context.Context, end func(), err error) {
+// waitAtMost calls wait with a context that ends with a deadly signal, or after a timeout. In the
+// latter case it returns a busyError with the text. Afterwards signals have their default effects
+// again.
+func waitAtMost(timeout *duration, wait func(context.Context) error, text string) error {
 	signals, err := supervisor.Catch()
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	ctx, release := signals.Context(timeout.after(time.Now()), nil)
-	return ctx, func() { release(); signals.ApplyDefaults() }, nil
-}
-
-// cause returns the reason for which a context ended, a signal or the timeout, if err says that it
-// ended, and err otherwise.
-func cause(ctx context.Context, err error) error {
+	ctx, end := signals.Context(timeout.after(time.Now()), nil)
+	defer func() { end(); signals.ApplyDefaults() }()
+	err = wait(ctx)
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return context.Cause(ctx)
+		err = context.Cause(ctx)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return busyError{fmt.Sprintf("%s after %v", text, time.Duration(*timeout)), exitBusy}
 	}
 	return err
 }

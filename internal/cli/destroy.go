@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/poolrun/poolrun/pool"
 )
@@ -33,21 +31,8 @@ func (c *destroyCommand) execute(io.Writer) (exit, error) {
 	case c.Force:
 		return exit{}, p.ForceDestroy()
 	case c.Drain:
-		return exit{}, c.drain(p)
+		return exit{}, waitAtMost(c.Timeout, p.Drain, fmt.Sprintf("pool %s is still in use", p.Name()))
 	default:
 		return exit{}, p.Destroy()
 	}
-}
-
-func (c *destroyCommand) drain(p *pool.Pool) error {
-	ctx, end, err := interruptible(c.Timeout)
-	if err != nil {
-		return err
-	}
-	defer end()
-	err = cause(ctx, p.Drain(ctx))
-	if errors.Is(err, context.DeadlineExceeded) {
-		return busyError{fmt.Sprintf("pool %s was still in use after %v", p.Name(), time.Duration(*c.Timeout)), exitBusy}
-	}
-	return err
 }

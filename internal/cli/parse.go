@@ -56,7 +56,10 @@ func (helpCommand) execute(io.Writer) (exit, error) { return exit{}, nil }
 // nameCommand inserts "run" before arguments that do not begin with the name of a command. Only the
 // first word can be such a name, so the command to run may have any name.
 func nameCommand(args []string) ([]string, error) {
-	if len(args) == 0 || args[0] == "--help" || args[0] == "-h" || isCommandName(args[0]) {
+	if len(args) == 0 {
+		return nil, errors.New("no command to run")
+	}
+	if args[0] == "--help" || args[0] == "-h" || isCommandName(args[0]) {
 		return args, nil
 	}
 	if !strings.HasPrefix(args[0], "-") && fromEnvironment("POOLRUN_POOL") == "" {

@@ -25,13 +25,13 @@ type runCommand struct {
 	Verbose      bool      `short:"v" help:"Report what poolrun waits for, how long it waited, and how long the command ran."`
 	Quiet        bool      `short:"q" help:"Print only errors, and nothing if there is no slot in time."`
 
-	Command []string `arg:"" passthrough:"partial" help:"The command to run, with its arguments."`
+	Command []string `arg:"" optional:"" passthrough:"partial" help:"The command to run, and its arguments."`
 }
 
 // execute has two regimes: see package supervisor. Until the command exists, every failure is
 // final, and execute returns it after it has returned the slot.
 func (c *runCommand) execute(io.Writer) (how exit, err error) {
-	if c.Command[0] == "--" { // kong keeps it
+	if len(c.Command) > 0 && c.Command[0] == "--" { // kong keeps it
 		c.Command = c.Command[1:]
 	}
 	if len(c.Command) == 0 {
@@ -94,7 +94,7 @@ func (c *runCommand) checkGuard(lease *pool.Lease) func(pid int) time.Duration {
 	return func(pid int) time.Duration {
 		if next == 0 {
 			if err := lease.SetCommandPID(pid); err != nil {
-				c.warn("%s", err)
+				c.warn("cannot note the command's pid: %s", err)
 				return 0
 			}
 		} else if open, err := lease.CheckGuard(); !open || err != nil {
@@ -203,9 +203,9 @@ func (c *runCommand) release(p *pool.Pool, lease *pool.Lease) {
 		c.warn("cannot return the slot: %s", err)
 	}
 	if lost, err := p.IsLost(); lost && err == nil {
-		c.warn("somebody removed the files of pool %s while the command ran", p.Name())
+		c.warn("the files of pool %s were removed while the command ran", p.Name())
 		if !c.Quiet {
-			sayHint("if it was logind (RemoveIPC=yes), see docs/troubleshooting.md")
+			sayHint("if logind removed them (RemoveIPC=yes), see docs/troubleshooting.md")
 		}
 	}
 }

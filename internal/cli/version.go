@@ -15,9 +15,9 @@ type versionCommand struct{}
 // The Makefile sets these if it knows more than the module's build information.
 var version, commit string
 
-// A plain "go install" cannot set the entry point.
-const withoutEntryPoint = "built without the entry point: the command may not inherit ignored signals, closed descriptors and limits; " +
-	`build with: go install -ldflags "-E poolrun_entry" github.com/poolrun/poolrun@latest`
+// A plain "go install" does not set the entry point.
+const withoutEntryPoint = "built without the entry point: the command may not inherit ignored signals, closed descriptors or limits; " +
+	`build with: CGO_ENABLED=0 go install -ldflags "-E poolrun_entry" github.com/poolrun/poolrun@latest`
 
 func (c *versionCommand) execute(out io.Writer) (exit, error) {
 	v, rev := version, commit

@@ -36,21 +36,27 @@ func Sleep(ctx context.Context, word *atomic.Uint32, old uint32, limit time.Dura
 		return
 	}
 	awake := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		// A single wake-up can come too early, between the check of ctx and the system call. So it
-		// is repeated until the sleeper answers.
-		for {
-			Wake(word, Everybody)
-			select {
-			case <-awake:
-				return
-			case <-time.After(time.Millisecond):
-			}
-		}
-	})
+	var asleep atomic.Pointer[atomic.Uint32]
+	asleep.Store(word)
+	stop := context.AfterFunc(ctx, func() { WakeUntil(awake, &asleep) })
 	wait(word, old, limit)
 	close(awake)
 	stop()
+}
+
+// WakeUntil wakes everybody who sleeps on a word, again and again until awake is closed: a single
+// wake-up can come just before the sleep. The word may change, and may be nil.
+func WakeUntil(awake <-chan struct{}, word *atomic.Pointer[atomic.Uint32]) {
+	for {
+		if w := word.Load(); w != nil {
+			Wake(w, Everybody)
+		}
+		select {
+		case <-awake:
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
 }
 
 // Wake wakes up to n of the processes that sleep on word, the longest sleeper first. It returns how
