@@ -20,8 +20,10 @@ func TestACommandKeepsItsSlotWhenPoolrunIsKilled(t *testing.T) {
 			cmd, child := startHolder(t, name, flags...)
 			kill(t, cmd.Process.Pid)
 			cmd.Wait()
-			s := statusOf(t, name)
-			if s.InUse != 1 || s.Available != 0 || len(s.Holders) != 1 || s.Holders[0].State != "orphaned" || s.Holders[0].CommandPID != child {
+			// In execve(2) the kernel closes the claim's descriptor in the child a moment after
+			// the child has become the command (begin_new_exec in fs/exec.c).
+			s := waitStatus(t, name, "an orphaned holder", func(s status) bool { return len(s.Holders) == 1 && s.Holders[0].State == "orphaned" })
+			if s.InUse != 1 || s.Available != 0 || s.Holders[0].CommandPID != child {
 				t.Errorf("status %+v", s)
 			}
 			wantBusy(t, name)
