@@ -64,8 +64,10 @@ func (p *Pool) HeldSlots(id LeaseID) (slots []int, items []string, err error) {
 func (p *Pool) slotsOf(r ledger.Ref, rec *ledger.Participant) []int {
 	slots := make([]int, 0, 1)
 	weight := int(rec.Weight.Load())
-	for i := p.mem.NextSlot(r, 0); i >= 0 && len(slots) < weight; i = p.mem.NextSlot(r, i+1) {
-		slots = append(slots, i)
+	for i := p.mem.NextSlot(r, 0); i >= 0; i = p.mem.NextSlot(r, i+1) {
+		if slots = append(slots, i); len(slots) == weight {
+			break
+		}
 	}
 	return slots
 }
