@@ -21,6 +21,9 @@ type LeaseID struct {
 // ID names the lease.
 func (l *Lease) ID() LeaseID { return l.id }
 
+// Hold is the former name of ID, for programs that use it.
+func (l *Lease) Hold() LeaseID { return l.id }
+
 func (id LeaseID) String() string {
 	return fmt.Sprintf("%s/%x/%d/%d", id.Pool, id.pool, id.r, id.ticket)
 }
