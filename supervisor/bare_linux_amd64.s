@@ -2,16 +2,16 @@
 #include "textflag.h"
 
 // All assembly of this package. Bare Go is called with R14 as its g, X15 as its zero, and DX as
-// its closure: see bare_linux.go.
+// its closure: see package bare.
 
 // poolrun_entry is the program's entry point: see entry_linux.go.
 TEXT poolrun_entry(SB), NOSPLIT|NOFRAME, $0
 	LEAQ  poolrun_mmap(SB), AX
 	MOVQ  AX, ·thriftyMmap(SB)
 	MOVQ  SP, AX // enter's argument
-	LEAQ  ·bare+(const_bareStackSize-64)(SB), SP // room for enter to spill its argument
+	LEAQ  ·bareStack+(const_bareStackSize-64)(SB), SP // room for enter to spill its argument
 	ANDQ  $~15, SP
-	LEAQ  ·bare+const_bareStackSize(SB), R14
+	LEAQ  ·bareStack+const_bareStackSize(SB), R14
 	XORPS X15, X15
 	MOVQ  ·enterBare(SB), DX
 	MOVQ  (DX), CX
@@ -59,7 +59,7 @@ TEXT ·clone(SB), NOSPLIT, $0-40
 	MOVQ flags+0(FP), DI
 	MOVQ child+16(FP), R12
 	MOVQ argument+24(FP), R13
-	LEAQ ·bare+(const_bareStackSize-64)(SB), SI // room for child to spill its argument
+	LEAQ ·bareStack+(const_bareStackSize-64)(SB), SI // room for child to spill its argument
 	ANDQ $~15, SI
 	MOVQ pidOut+8(FP), DX
 	XORL R10, R10
@@ -72,7 +72,7 @@ TEXT ·clone(SB), NOSPLIT, $0-40
 	RET
 
 child:
-	LEAQ  ·bare+const_bareStackSize(SB), R14
+	LEAQ  ·bareStack+const_bareStackSize(SB), R14
 	XORPS X15, X15
 	XORL  BP, BP
 	MOVQ  R13, AX
@@ -90,7 +90,7 @@ TEXT poolrun_mmap(SB), NOSPLIT, $64
 	MOVL  DX, CX
 	MOVL  R8, SI
 	MOVL  R9, R8
-	LEAQ  ·bare+const_bareStackSize(SB), R14
+	LEAQ  ·bareStack+const_bareStackSize(SB), R14
 	XORPS X15, X15
 	MOVQ  ·mapThrift(SB), DX
 	MOVQ  (DX), R12

@@ -8,10 +8,10 @@ TEXT poolrun_entry(SB), NOSPLIT|NOFRAME, $0
 	MOVD $poolrun_mmap(SB), R0
 	MOVD R0, ·thriftyMmap(SB)
 	MOVD RSP, R0
-	MOVD $·bare+(const_bareStackSize-64)(SB), R1
+	MOVD $·bareStack+(const_bareStackSize-64)(SB), R1
 	AND  $~15, R1
 	MOVD R1, RSP
-	MOVD $·bare+const_bareStackSize(SB), g
+	MOVD $·bareStack+const_bareStackSize(SB), g
 	MOVD ·enterBare(SB), R26
 	MOVD (R26), R1
 	CALL (R1)
@@ -55,7 +55,7 @@ TEXT ·clone(SB), NOSPLIT, $0-40
 	MOVD flags+0(FP), R0
 	MOVD child+16(FP), R10
 	MOVD argument+24(FP), R11
-	MOVD $·bare+(const_bareStackSize-64)(SB), R1
+	MOVD $·bareStack+(const_bareStackSize-64)(SB), R1
 	AND  $~15, R1
 	MOVD pidOut+8(FP), R2
 	MOVD $0, R3
@@ -67,7 +67,7 @@ TEXT ·clone(SB), NOSPLIT, $0-40
 	RET
 
 child:
-	MOVD $·bare+const_bareStackSize(SB), g
+	MOVD $·bareStack+const_bareStackSize(SB), g
 	MOVD $0, R29
 	MOVD R11, R0
 	MOVD R10, R26
@@ -78,7 +78,7 @@ child:
 // The arguments of poolrun_mmap are in the registers that Go expects. C preserves g.
 TEXT poolrun_mmap(SB), NOSPLIT, $80
 	MOVD g, 72(RSP)
-	MOVD $·bare+const_bareStackSize(SB), g
+	MOVD $·bareStack+const_bareStackSize(SB), g
 	MOVD ·mapThrift(SB), R26
 	MOVD (R26), R6
 	CALL (R6)

@@ -61,7 +61,7 @@ func (c *signalContext) take(i siginfo) {
 	if n == syscall.SIGCONT {
 		c.continues++
 	}
-	switch effectOf(i) {
+	switch effectOf(&i) {
 	case effectStop:
 		// In a goroutine, because suspend can block, and a deadly signal has to be seen then.
 		before := c.continues

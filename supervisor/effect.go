@@ -1,10 +1,10 @@
 package supervisor
 
 import (
-	"os"
 	"runtime"
 	"syscall"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"golang.org/x/sys/unix"
 )
 
@@ -18,13 +18,13 @@ const (
 	effectDeath        // it ends the process
 )
 
-var (
-	harmlessSignals = setOf(syscall.SIGCHLD, syscall.SIGCONT, syscall.SIGURG, syscall.SIGWINCH)
-	stopSignals     = setOf(syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
+const (
+	harmlessSignals signalSet = 1<<(unix.SIGCHLD-1) | 1<<(unix.SIGCONT-1) | 1<<(unix.SIGURG-1) | 1<<(unix.SIGWINCH-1)
+	stopSignals     signalSet = 1<<(unix.SIGTSTP-1) | 1<<(unix.SIGTTIN-1) | 1<<(unix.SIGTTOU-1)
 )
 
-// effectOf returns the effect that a caught signal would have had on this process.
-func effectOf(i siginfo) effect {
+// effectOf returns the effect that a caught signal would have had on this process. It is bare Go.
+func effectOf(i *siginfo) effect {
 	n := i.number()
 	switch {
 	case n == 0 || i.isOwn() || atEntry.ignored.has(n):
@@ -45,37 +45,60 @@ func effectOf(i siginfo) effect {
 // process leaves no core dump. If the signal has no deadly effect, as in process 1 of a pid
 // namespace (pid_namespaces(7)), it exits with status 128 + n.
 func ExitBySignal(n syscall.Signal) {
-	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
-	raiseByDefault(n)
-	os.Exit(128 + int(n))
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	exitBySignal(n)
 }
 
 // Suspend stops this process by the default action of a stop signal, and returns when the process
 // continues. It does nothing if the signal was ignored when the process started. The kernel does
 // not stop a process in an orphaned process group, except by SIGSTOP; Suspend then returns at once.
 func Suspend(n syscall.Signal) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	suspend(n)
+}
+
+// The functions below are bare Go. They must stay on one thread.
+
+// exitBySignal is ExitBySignal.
+func exitBySignal(n syscall.Signal) {
+	bare.Sys(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0)
+	beginDefault(n).end(true)
+	bare.Sys(unix.SYS_EXIT_GROUP, uintptr(128+n), 0, 0, 0)
+}
+
+// suspend is Suspend.
+func suspend(n syscall.Signal) {
 	if !atEntry.ignored.has(n) {
-		raiseByDefault(n)
+		beginDefault(n).end(true)
 	}
 }
 
-// raiseByDefault lets a signal take its default action on this process, and restores the handler if
-// the process goes on.
-func raiseByDefault(n syscall.Signal) { raiseUnless(n, func() bool { return false }) }
+// A defaultAction is a signal that is about to take its default action on this process. All signals
+// are blocked from beginDefault to end.
+type defaultAction struct {
+	signal syscall.Signal
+	action sigaction // before
+	mask   signalSet // before
+}
 
-// raiseUnless does the same, unless cancelled returns true. It calls cancelled last of all, with
-// all signals blocked.
-func raiseUnless(n syscall.Signal, cancelled func() bool) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	var byDefault, before sigaction
-	every, only, maskBefore := ^signalSet(0), setOf(n), signalSet(0)
-	setMask(unix.SIG_SETMASK, &every, &maskBefore)
-	setAction(n, &byDefault, &before)
-	if !cancelled() {
-		unix.Tgkill(unix.Getpid(), unix.Gettid(), n)
+func beginDefault(n syscall.Signal) (d defaultAction) {
+	every := ^signalSet(0)
+	setMask(unix.SIG_SETMASK, &every, &d.mask)
+	setAction(n, &sigaction{}, &d.action)
+	d.signal = n
+	return d
+}
+
+// end lets the signal take its action, unless raise is false. If the process goes on, it restores
+// what was before.
+func (d defaultAction) end(raise bool) {
+	if raise {
+		only := setOf(d.signal)
+		bare.Sys(unix.SYS_TGKILL, uintptr(ownPID()), uintptr(bare.Sys(unix.SYS_GETTID, 0, 0, 0, 0)), uintptr(d.signal), 0)
 		setMask(unix.SIG_UNBLOCK, &only, nil)
 	}
-	setMask(unix.SIG_SETMASK, &maskBefore, nil)
-	setAction(n, &before, nil)
+	setMask(unix.SIG_SETMASK, &d.mask, nil)
+	setAction(d.signal, &d.action, nil)
 }

@@ -33,7 +33,7 @@ func TestEffectOfASignal(t *testing.T) {
 		{"SIGCONT", siginfo{signal: 18, pid: other}, effectNone},
 		{"SIGURG from a process", siginfo{signal: 23, pid: other}, effectNone},
 	} {
-		if got := effectOf(test.info); got != test.want {
+		if got := effectOf(&test.info); got != test.want {
 			t.Errorf("%s: %d instead of %d", test.name, got, test.want)
 		}
 	}

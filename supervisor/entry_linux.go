@@ -2,9 +2,11 @@ package supervisor
 
 import (
 	"os"
+	"strings"
 	"syscall"
 	"unsafe"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"golang.org/x/sys/unix"
 )
 
@@ -55,8 +57,7 @@ var atEntry struct {
 	subreaper           int32           // prctl(2), PR_SET_CHILD_SUBREAPER
 	limits              [len(needs)]unix.Rlimit
 	limitsRaised        uint64 // bit i: the limit of needs[i] was raised
-	pending             [32]siginfo
-	pendingCount        int
+	pending             siginfos
 }
 
 // HasEntryPoint reports whether the program was linked with -ldflags "-E poolrun_entry". Without
@@ -121,10 +122,10 @@ func enter(initial *[1 << 28]uintptr) (stack uintptr) {
 	// instead. The signals that the runtime unblocks are the exception: the process would die of
 	// such a signal if it were pending, so pending signals are taken here.
 	every := ^signalSet(0)
-	sys(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, pointer(&every), pointer(&e.blocked), 8)
+	bare.Sys(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, bare.Pointer(&every), bare.Pointer(&e.blocked), 8)
 	for n := syscall.Signal(1); n <= lastSignal; n++ {
 		var action sigaction
-		sys(unix.SYS_RT_SIGACTION, uintptr(n), 0, pointer(&action), 8)
+		bare.Sys(unix.SYS_RT_SIGACTION, uintptr(n), 0, bare.Pointer(&action), 8)
 		if action.handler == sigIgnore {
 			e.ignored |= 1 << (n - 1)
 		}
@@ -135,21 +136,21 @@ func enter(initial *[1 << 28]uintptr) (stack uintptr) {
 
 	// The runtime opens /dev/null if one of the first three descriptors is closed.
 	for fd := range uintptr(3) {
-		if sys(unix.SYS_FCNTL, fd, unix.F_GETFD, 0, 0) == -int(unix.EBADF) {
+		if bare.Sys(unix.SYS_FCNTL, fd, unix.F_GETFD, 0, 0) == -int(unix.EBADF) {
 			e.closed |= 1 << fd
 		}
 	}
 
 	// fork(2) clears the parent-death signal, and execve(2) does not.
-	sys(unix.SYS_PRCTL, unix.PR_GET_PDEATHSIG, pointer(&e.deathSignal), 0, 0)
-	sys(unix.SYS_PRCTL, unix.PR_GET_CHILD_SUBREAPER, pointer(&e.subreaper), 0, 0)
+	bare.Sys(unix.SYS_PRCTL, unix.PR_GET_PDEATHSIG, bare.Pointer(&e.deathSignal), 0, 0)
+	bare.Sys(unix.SYS_PRCTL, unix.PR_GET_CHILD_SUBREAPER, bare.Pointer(&e.subreaper), 0, 0)
 
 	// Threads inherit the timer slack. With a long one the runtime's monitor wakes less often.
 	// Setting 0 selects the default slack, which is inherited too.
-	e.slack = sys(unix.SYS_PRCTL, unix.PR_GET_TIMERSLACK, 0, 0, 0)
-	sys(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, 0, 0, 0)
-	e.defaultSlack = sys(unix.SYS_PRCTL, unix.PR_GET_TIMERSLACK, 0, 0, 0)
-	sys(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, monitorSlack, 0, 0)
+	e.slack = bare.Sys(unix.SYS_PRCTL, unix.PR_GET_TIMERSLACK, 0, 0, 0)
+	bare.Sys(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, 0, 0, 0)
+	e.defaultSlack = bare.Sys(unix.SYS_PRCTL, unix.PR_GET_TIMERSLACK, 0, 0, 0)
+	bare.Sys(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, monitorSlack, 0, 0)
 
 	raiseLimits()
 	overrideWrite = fatal
@@ -163,13 +164,9 @@ const monitorSlack = 4_000_000 // nanoseconds
 
 // takePending is bare Go. It takes the pending signals from the kernel and notes them.
 func takePending() {
-	e := &atEntry
-	for e.pendingCount < len(e.pending) {
-		var now unix.Timespec
-		if sys(unix.SYS_RT_SIGTIMEDWAIT, pointer(&e.blocked), pointer(&e.pending[e.pendingCount]), pointer(&now), 8) < 0 {
-			break
-		}
-		e.pendingCount++
+	var i siginfo
+	for takeBlocked(atEntry.blocked, &i, &unix.Timespec{}) {
+		atEntry.pending.add(i)
 	}
 }
 
@@ -196,14 +193,14 @@ func freshStack(initial *[1 << 28]uintptr) uintptr {
 		fail("poolrun: cannot run: no memory for a stack\n")
 	}
 	stack := (memory + size - uintptr(words+3)*8) &^ 15
-	fresh := (*[1 << 28]uintptr)(at(stack))
+	fresh := (*[1 << 28]uintptr)(bare.At(stack))
 
 	from, to := int(initial[0])+2, int(initial[0])+2
 	copy(fresh[:to], initial[:from])
 	fresh[to] = uintptr(unsafe.Pointer(&oneProcessor))
 	to++
 	for ; initial[from] != 0; from++ {
-		if !isForGo((*byte)(at(initial[from]))) {
+		if !isForGo((*byte)(bare.At(initial[from]))) {
 			fresh[to] = initial[from]
 			to++
 		}
@@ -218,9 +215,18 @@ var oneProcessor = [...]byte{'G', 'O', 'M', 'A', 'X', 'P', 'R', 'O', 'C', 'S', '
 // packages runtime and time says.
 //
 //go:nosplit
-func isForGo(entry *byte) bool { return startsWith(entry, "GO") || startsWith(entry, "ZONEINFO=") }
+func isForGo(entry *byte) bool {
+	text := bare.String(entry)
+	return strings.HasPrefix(text, "GO") || strings.HasPrefix(text, "ZONEINFO=")
+}
 
 const (
 	atNull      = 0 // AT_NULL, getauxval(3)
 	exitFailure = 2 // the exit status for a failure of poolrun's own
 )
+
+// fail is bare Go: it writes a message to standard error and exits.
+func fail(text string) {
+	bare.WriteError(text)
+	bare.Sys(unix.SYS_EXIT_GROUP, exitFailure, 0, 0, 0)
+}

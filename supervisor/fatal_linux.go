@@ -1,9 +1,11 @@
 package supervisor
 
 import (
+	"strings"
 	"syscall"
 	"unsafe"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,9 +21,10 @@ import (
 var overrideWrite func(fd uintptr, text unsafe.Pointer, length int32) int32
 
 var (
-	fatalLine  line // the first line of the report, which arrives in pieces
-	fatalDone  bool // the message is written
-	fatalTexts = [...]struct{ report, text string }{
+	fatalLine   [512]byte // the beginning of the first line of the report, which arrives in pieces
+	fatalLength int
+	fatalDone   bool // the message is written
+	fatalTexts  = [...]struct{ report, text string }{
 		{"failed to create new OS thread", "cannot start a thread: too many processes (ulimit -u), no memory, or a scheduling policy or pid namespace that forbids it"},
 		{"out of memory", "out of memory"},
 		{"cannot allocate memory", "out of memory"},
@@ -35,14 +38,17 @@ var (
 //go:nosplit
 func fatal(fd uintptr, text unsafe.Pointer, length int32) int32 {
 	if fd != 2 {
-		return int32(sys(unix.SYS_WRITE, fd, uintptr(text), uintptr(length), 0))
+		return int32(bare.Sys(unix.SYS_WRITE, fd, uintptr(text), uintptr(length), 0))
 	}
 	for i := range int(length) {
 		switch c := *(*byte)(unsafe.Add(text, i)); {
 		case fatalDone:
 		case c != '\n':
-			fatalLine.add(unsafe.String((*byte)(unsafe.Add(text, i)), 1))
-		case fatalLine.length > 0:
+			if uint(fatalLength) < uint(len(fatalLine)) {
+				fatalLine[fatalLength] = c
+				fatalLength++
+			}
+		case fatalLength > 0:
 			fatalDone = true
 			writeFatal()
 		}
@@ -54,23 +60,24 @@ func fatal(fd uintptr, text unsafe.Pointer, length int32) int32 {
 //
 //go:nosplit
 func writeFatal() {
+	report := unsafe.String(&fatalLine[0], fatalLength)
 	for n := range reportedSignals {
-		if name := reportedSignals[n]; name != "" && startsWith(&fatalLine.text[0], name) {
-			dieBare(syscall.Signal(n))
+		if name := reportedSignals[n]; name != "" && strings.HasPrefix(report, name) {
+			exitBySignal(syscall.Signal(n))
 		}
 	}
 	const before, internal, after = "poolrun: ", "internal error: ", "\n"
-	put(before)
+	bare.WriteError(before)
 	for i := range fatalTexts {
-		if fatalLine.has(fatalTexts[i].report) {
-			put(fatalTexts[i].text)
-			put(after)
+		if bare.Contains(report, fatalTexts[i].report) {
+			bare.WriteError(fatalTexts[i].text)
+			bare.WriteError(after)
 			return
 		}
 	}
-	put(internal)
-	fatalLine.write()
-	put(after)
+	bare.WriteError(internal)
+	bare.WriteError(report)
+	bare.WriteError(after)
 }
 
 // reportedSignals are the signals that the runtime reports before it dies, with its names for them
@@ -78,23 +85,4 @@ func writeFatal() {
 var reportedSignals = [...]string{
 	unix.SIGQUIT: "SIGQUIT:", unix.SIGILL: "SIGILL:", unix.SIGTRAP: "SIGTRAP:", unix.SIGABRT: "SIGABRT:", unix.SIGBUS: "SIGBUS:",
 	unix.SIGFPE: "SIGFPE:", unix.SIGSEGV: "SIGSEGV:", unix.SIGSTKFLT: "SIGSTKFLT:", unix.SIGSYS: "SIGSYS:",
-}
-
-// dieBare is ExitBySignal in bare Go.
-//
-//go:nosplit
-func dieBare(n syscall.Signal) {
-	var byDefault sigaction
-	only := signalSet(1) << (n - 1)
-	sys(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0)
-	sys(unix.SYS_RT_SIGACTION, uintptr(n), pointer(&byDefault), 0, 8)
-	sys(unix.SYS_RT_SIGPROCMASK, unix.SIG_UNBLOCK, pointer(&only), 0, 8)
-	sys(unix.SYS_TGKILL, uintptr(sys(unix.SYS_GETPID, 0, 0, 0, 0)), uintptr(sys(unix.SYS_GETTID, 0, 0, 0, 0)), uintptr(n), 0)
-}
-
-// put is bare Go. It writes a text to standard error.
-//
-//go:nosplit
-func put(text string) {
-	sys(unix.SYS_WRITE, 2, uintptr(unsafe.Pointer(unsafe.StringData(text))), uintptr(len(text)), 0)
 }

@@ -21,7 +21,7 @@ func TestTheRuntimesOtherWritesArrive(t *testing.T) {
 	if m, _ := read.Read(got[:]); n != 8 || m != 8 || got[0] != 1 {
 		t.Errorf("%d of 8 bytes were written, %d arrived", n, m)
 	}
-	if fatalLine.length != 0 {
+	if fatalLength != 0 {
 		t.Error("it was taken for a report")
 	}
 }

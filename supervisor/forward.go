@@ -1,18 +1,21 @@
 package supervisor
 
 import (
-	"os"
 	"syscall"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"golang.org/x/sys/unix"
 )
+
+// The functions of this file are bare Go.
 
 // forwardAll takes all signals out of the queue and passes them on. It reports whether a SIGCONT
 // was among them. justStarted says that the command may have been too young to get a signal by
 // itself.
 func (s *supervision) forwardAll(justStarted bool) (continues bool) {
-	for i := range s.queue.take {
-		s.forward(i, justStarted)
+	var i siginfo
+	for s.queue.take(&i) {
+		s.forward(&i, justStarted)
 		continues = continues || i.number() == syscall.SIGCONT
 	}
 	return continues
@@ -20,21 +23,19 @@ func (s *supervision) forwardAll(justStarted bool) (continues bool) {
 
 // forward passes a caught signal on. A process that this user may not signal (a set-user-ID
 // program) refuses it with EPERM.
-func (s *supervision) forward(i siginfo, justStarted bool) {
+func (s *supervision) forward(i *siginfo, justStarted bool) {
 	to := s.addressee(i, justStarted)
 	if to == 0 {
 		return
 	}
-	n := i.number()
-	if err := i.send(to); err == unix.EPERM && s.onRefused != nil && !s.refused.has(n) {
-		s.refused |= setOf(n)
-		s.onRefused(n, s.pid, err)
+	if i.send(to) == unix.EPERM {
+		s.refused |= setOf(i.number())
 	}
 }
 
 // addressee returns where a caught signal is passed on to, in the form of kill(2): the command, the
 // command's process group, or 0 for nowhere.
-func (s *supervision) addressee(i siginfo, justStarted bool) int {
+func (s *supervision) addressee(i *siginfo, justStarted bool) int {
 	switch n := i.number(); {
 	case !s.isForCommand(i):
 		return 0
@@ -52,7 +53,7 @@ func (s *supervision) addressee(i siginfo, justStarted bool) int {
 }
 
 // isForCommand lists the signals that are not for the command.
-func (s *supervision) isForCommand(i siginfo) bool {
+func (s *supervision) isForCommand(i *siginfo) bool {
 	switch n := i.number(); {
 	case n == 0 || i.isOwn():
 		return false
@@ -86,12 +87,13 @@ func (i *siginfo) isTerminals() bool {
 // There is one exception: when a terminal hangs up, SIGHUP and SIGCONT go only to the leader of the
 // session (tty_signal_session_leader in drivers/tty/tty_jobctrl.c).
 func (s *supervision) addresseeOfTerminal(n syscall.Signal) int {
-	group, err := unix.Getpgid(s.pid)
+	group := groupOf(s.pid)
 	switch {
-	case err != nil:
+	case group < 0:
 		return s.pid
-	case group == unix.Getpgrp():
-		if session, _ := unix.Getsid(0); (n == syscall.SIGHUP || n == syscall.SIGCONT) && session == os.Getpid() {
+	case group == groupOf(0):
+		session := bare.Sys(unix.SYS_GETSID, 0, 0, 0, 0)
+		if (n == syscall.SIGHUP || n == syscall.SIGCONT) && session == ownPID() {
 			return s.pid
 		}
 		return 0
@@ -100,3 +102,7 @@ func (s *supervision) addresseeOfTerminal(n syscall.Signal) int {
 	}
 	return s.pid
 }
+
+// groupOf returns the process group of a process, 0 standing for this one. A negative result is an
+// errno.
+func groupOf(pid int) int { return bare.Sys(unix.SYS_GETPGID, uintptr(pid), 0, 0, 0) }

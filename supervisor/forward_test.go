@@ -57,16 +57,16 @@ func TestAddresseeOfASignal(t *testing.T) {
 	} {
 		for pid, want := range map[int]int{same: test.inGroup, own: test.ownGroup} {
 			s := supervision{pid: pid, resumer: resumer}
-			if got := s.addressee(test.info, false); got != want {
+			if got := s.addressee(&test.info, false); got != want {
 				t.Errorf("%s: %d instead of %d", test.name, got, want)
 			}
 		}
 	}
 	s := supervision{pid: same}
-	if got := s.addressee(siginfo{signal: 2, code: codeKernel}, true); got != same {
+	if got := s.addressee(&siginfo{signal: 2, code: codeKernel}, true); got != same {
 		t.Errorf("Ctrl-C when the command has just started: %d", got)
 	}
-	if got := s.addressee(siginfo{signal: 12, pid: killer}, true); got != 0 {
+	if got := s.addressee(&siginfo{signal: 12, pid: killer}, true); got != 0 {
 		t.Errorf("ignored, when the command has just started: %d", got)
 	}
 }
@@ -79,7 +79,7 @@ func TestAddresseeInAForeignGroup(t *testing.T) {
 		t.Skip(err) // the child has exec'd already
 	}
 	s := supervision{pid: member}
-	if got := s.addressee(siginfo{signal: 2, code: codeKernel}, false); got != member {
+	if got := s.addressee(&siginfo{signal: 2, code: codeKernel}, false); got != member {
 		t.Errorf("%d instead of %d", got, member)
 	}
 }

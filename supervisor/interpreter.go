@@ -1,12 +1,12 @@
 package supervisor
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"runtime"
-	"slices"
+	"syscall"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,80 +27,112 @@ func (e InterpreterError) Error() string {
 
 func (e InterpreterError) Unwrap() error { return e.Cause }
 
-// checkInterpreters returns an InterpreterError if an interpreter cannot run: that of a script, of
-// an interpreter that is itself a script, or of a dynamically linked program. It returns nil for a
-// file that it cannot read or does not understand; the kernel decides then.
-func checkInterpreters(path string) error {
-	for range maxInterpreters {
-		interpreter, isScript := interpreterOf(path)
-		if interpreter == "" {
-			return nil
+// The functions below are bare Go.
+
+// checkInterpreters returns the error of an interpreter that cannot run: that of a script, of an
+// interpreter that is itself a script, or of a dynamically linked program. It returns 0 for a file
+// that it cannot read or does not understand; the kernel decides then.
+func (s *search) checkInterpreters() syscall.Errno {
+	file := &s.path[0]
+	for i := range maxInterpreters {
+		kind := interpreterOf(file, &s.interpreter)
+		if i == 0 {
+			s.isPlain = kind == kindOther
 		}
-		if err := executable(interpreter); err != nil {
-			return InterpreterError{interpreter, err}
+		if s.interpreter[0] == 0 {
+			return 0
 		}
-		if !isScript { // the dynamic linker has no interpreter
-			return nil
+		if errno := executable(&s.interpreter[0]); errno != 0 {
+			s.blamesInterpreter = true
+			return errno
 		}
-		path = interpreter
+		if kind != kindScript { // the dynamic linker has no interpreter
+			return 0
+		}
+		file = &s.interpreter[0]
 	}
-	return nil
+	return 0
 }
 
 const maxInterpreters = 5 // exec_binprm in fs/exec.c
 
-// interpreterOf returns the interpreter that a file names, or "" if it names none.
-func interpreterOf(path string) (interpreter string, isScript bool) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return "", false
+// A fileKind is the format of an executable file.
+type fileKind int
+
+const (
+	kindOther   fileKind = iota // none of the others; or the file cannot be read
+	kindScript                  // it begins with #!
+	kindProgram                 // an ELF program for this machine
+)
+
+// interpreterOf notes the interpreter that a file names, "" if it names none.
+func interpreterOf(path *byte, interpreter *[unix.PathMax]byte) fileKind {
+	fd := bare.Sys(unix.SYS_OPENAT, bare.AtCWD, bare.Pointer(path), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	interpreter[0] = 0
+	if fd < 0 {
+		return kindOther
 	}
-	defer unix.Close(fd)
 	var buffer [1024]byte
-	n, err := unix.Pread(fd, buffer[:], 0)
-	if err != nil {
-		return "", false
+	n := bare.Sys(unix.SYS_PREAD64, uintptr(fd), bare.Pointer(&buffer), uintptr(len(buffer)), 0)
+	kind := kindOther
+	if n > 0 && n <= len(buffer) {
+		head := buffer[:n]
+		switch {
+		case n >= 2 && head[0] == '#' && head[1] == '!':
+			kind = kindScript
+			ofScript(head[:min(n, scriptHead)], interpreter)
+		case n >= 4 && string(head[:4]) == "\x7fELF":
+			kind = ofProgram(fd, head, interpreter)
+		}
 	}
-	head := buffer[:n]
-	switch {
-	case bytes.HasPrefix(head, []byte("#!")):
-		return ofScript(head[:min(n, scriptHead)]), true
-	case bytes.HasPrefix(head, []byte("\x7fELF")):
-		return ofProgram(fd, head), false
-	}
-	return "", false
+	bare.Sys(unix.SYS_CLOSE, uintptr(fd), 0, 0, 0)
+	return kind
 }
 
-// ofScript returns the interpreter in a script's first line, as fs/binfmt_script.c reads it. The
+// ofScript notes the interpreter in a script's first line, as fs/binfmt_script.c reads it. The
 // kernel reads a buffer of fixed size. If a name does not end within it, the file is not a script
-// for the kernel, and execvp(3) runs it with /bin/sh: "".
-func ofScript(head []byte) string {
-	line, _, ends := bytes.Cut(head[2:], []byte("\n"))
-	line = bytes.TrimLeft(line, " \t")
-	if end := bytes.IndexAny(line, " \t\x00"); end >= 0 {
-		line = line[:end]
-	} else if !ends && len(head) == scriptHead {
-		return ""
+// for the kernel, and execvp(3) runs it with /bin/sh.
+func ofScript(head []byte, interpreter *[unix.PathMax]byte) {
+	at := 2
+	for at < len(head) && (head[at] == ' ' || head[at] == '\t') {
+		at++
 	}
-	return string(line)
+	name, ends := bare.In(interpreter[:]), false
+	for ; at < len(head) && !ends; at++ {
+		switch c := head[at]; c {
+		case ' ', '\t', 0, '\n':
+			ends = true
+		default:
+			name.AddByte(c)
+		}
+	}
+	name.End()
+	if !ends && len(head) == scriptHead {
+		interpreter[0] = 0
+	}
 }
 
 const scriptHead = 256 // BINPRM_BUF_SIZE
 
-// machines are the values of e_machine (elf(5)) whose programs this machine runs itself. Programs
-// of other machines run in an emulator, which has interpreters of its own (binfmt_misc).
-var machines = map[string][]uint16{"amd64": {62, 3}, "arm64": {183, 40}}[runtime.GOARCH]
+// isOwnMachine reports whether this machine itself runs programs with this e_machine (elf(5)).
+// Programs of other machines run in an emulator, which has interpreters of its own (binfmt_misc).
+func isOwnMachine(machine uint16) bool {
+	if runtime.GOARCH == "amd64" {
+		return machine == 62 || machine == 3
+	}
+	return machine == 183 || machine == 40
+}
 
-// ofProgram returns the interpreter of an ELF file, from its program headers (elf(5)).
-func ofProgram(fd int, head []byte) string {
+// ofProgram notes the interpreter of an ELF file, from its program headers (elf(5)).
+func ofProgram(fd int, head []byte, interpreter *[unix.PathMax]byte) fileKind {
 	const interpreterType = 3 // PT_INTERP
 	order := binary.LittleEndian
 	wide := len(head) >= 64 && head[4] == 2 // ELFCLASS64
 	if len(head) < 52 || head[5] != 1 {     // ELFDATA2LSB
-		return ""
+		return kindOther
 	}
-	if !slices.Contains(machines, order.Uint16(head[18:])) {
-		return ""
+	if !isOwnMachine(order.Uint16(head[18:])) {
+		return kindOther
 	}
 	var at, size, count uint64 // of the program headers
 	if wide {
@@ -119,10 +151,10 @@ func ofProgram(fd int, head []byte) string {
 		} else {
 			offset, length = uint64(order.Uint32(header[4:])), uint64(order.Uint32(header[16:]))
 		}
-		name := make([]byte, min(length, unix.PathMax))
-		n, _ := unix.Pread(fd, name, int64(offset))
-		name, _, _ = bytes.Cut(name[:max(n, 0)], []byte{0})
-		return string(name)
+		length = min(length, unix.PathMax-1)
+		n := bare.Sys(unix.SYS_PREAD64, uintptr(fd), bare.Pointer(interpreter), uintptr(length), uintptr(offset))
+		interpreter[min(max(n, 0), unix.PathMax-1)] = 0
+		break
 	}
-	return ""
+	return kindProgram
 }

@@ -1,11 +1,10 @@
 package supervisor
 
 import (
-	"os"
-	"strconv"
 	"syscall"
 	"unsafe"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"golang.org/x/sys/unix"
 )
 
@@ -23,42 +22,48 @@ func (s *supervision) stopLikeCommand(n syscall.Signal) {
 	if n != syscall.SIGSTOP && !stopSignals.has(n) { // a tracer's stop
 		return
 	}
-	// Without a controlling terminal tty is -1.
-	tty, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if err == nil {
-		defer unix.Close(tty)
-	}
-	group, _ := unix.Getpgid(s.pid)
-	hadTerminal := group != unix.Getpgrp() && foreground(tty) == group
+	tty := openTerminal()
+	group := groupOf(s.pid)
+	hadTerminal := group != groupOf(0) && foreground(tty) == group
 
 	s.resumer = startResumer(s.pid)
 	if !atEntry.ignored.has(n) {
 		// A SIGCONT that has arrived since the command stopped is meant for both, and cancels the
 		// stop. A later SIGCONT continues this process. A SIGCONT between the two is lost, because
 		// the stop signal discards it (prepare_signal in kernel/signal.c).
-		raiseUnless(n, func() bool { return s.forwardAll(false) || blockedPending().has(syscall.SIGCONT) })
+		stop := beginDefault(n)
+		stop.end(!s.forwardAll(false) && !blockedPending().has(syscall.SIGCONT))
 	}
 	if s.resumer > 0 {
-		unix.Kill(s.resumer, unix.SIGKILL)
+		bare.Sys(unix.SYS_KILL, uintptr(s.resumer), uintptr(unix.SIGKILL), 0, 0)
 		reapChild(s.resumer)
 	}
 	// The shell has given the terminal to this process's group. If the command's group is another
 	// one and had the terminal, it gets the terminal back, as sudo does in exec_nopty.c.
-	if hadTerminal && foreground(tty) == unix.Getpgrp() {
-		unix.IoctlSetPointerInt(tty, unix.TIOCSPGRP, group)
+	if hadTerminal && foreground(tty) == groupOf(0) {
+		to := int32(group)
+		bare.Sys(unix.SYS_IOCTL, uintptr(tty), unix.TIOCSPGRP, bare.Pointer(&to), 0)
 	}
+	bare.Sys(unix.SYS_CLOSE, uintptr(tty), 0, 0, 0)
 	// The SIGCONT that ended this stop goes to the command before the command's next stop is
 	// handled.
 	s.forwardAll(false)
 }
 
+// openTerminal opens the controlling terminal. Without one the result is negative, and no
+// descriptor.
+func openTerminal() (tty int) {
+	path := [...]byte{'/', 'd', 'e', 'v', '/', 't', 't', 'y', 0}
+	return bare.Sys(unix.SYS_OPENAT, bare.AtCWD, bare.Pointer(&path), unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+}
+
 // foreground returns the terminal's foreground process group, or -1 if it has none.
 func foreground(tty int) int {
-	group, err := unix.IoctlGetInt(tty, unix.TIOCGPGRP)
-	if err != nil {
+	group := int32(0)
+	if bare.Sys(unix.SYS_IOCTL, uintptr(tty), unix.TIOCGPGRP, bare.Pointer(&group), 0) < 0 {
 		return -1
 	}
-	return group
+	return int(group)
 }
 
 // resumed is what the resumer needs: the command's /proc/PID/stat, and this process's pid.
@@ -70,12 +75,20 @@ var resumed struct {
 // startResumer starts the resumer and returns its pid. It returns 0 if that fails, or if /proc
 // shows another pid namespace.
 func startResumer(command int) (pid int) {
-	resumed.supervisor = os.Getpid()
-	if self, _ := os.Readlink("/proc/self"); self != strconv.Itoa(resumed.supervisor) {
+	resumed.supervisor = ownPID()
+	self := [...]byte{'/', 'p', 'r', 'o', 'c', '/', 's', 'e', 'l', 'f', 0}
+	var number, digits [20]byte
+	n := bare.Sys(unix.SYS_READLINKAT, bare.AtCWD, bare.Pointer(&self), bare.Pointer(&number), uintptr(len(number)))
+	own := bare.In(digits[:])
+	own.AddNumber(uint64(resumed.supervisor), 10)
+	if n < 0 || string(number[:min(n, len(number))]) != own.String() {
 		return 0
 	}
-	clear(resumed.stat[:])
-	copy(resumed.stat[:], "/proc/"+strconv.Itoa(command)+"/stat")
+	stat := bare.In(resumed.stat[:])
+	stat.Add("/proc/")
+	stat.AddNumber(uint64(command), 10)
+	stat.Add("/stat")
+	stat.End()
 	every, before := ^signalSet(0), signalSet(0)
 	setMask(unix.SIG_SETMASK, &every, &before)
 	pid = clone(0, nil, resume, nil)
@@ -91,22 +104,22 @@ func startResumer(command int) (pid int) {
 //
 //go:norace
 func resume(*spawned) {
-	sys(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0)
-	sys(unix.SYS_SETSID, 0, 0, 0, 0)
-	if sys(unix.SYS_CLOSE_RANGE, 0, 1<<32-1, 0, 0) < 0 { // before Linux 5.9
+	bare.Sys(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0)
+	bare.Sys(unix.SYS_SETSID, 0, 0, 0, 0)
+	if bare.Sys(unix.SYS_CLOSE_RANGE, 0, 1<<32-1, 0, 0) < 0 { // before Linux 5.9
 		for fd := range uintptr(1 << 16) {
-			sys(unix.SYS_CLOSE, fd, 0, 0, 0)
+			bare.Sys(unix.SYS_CLOSE, fd, 0, 0, 0)
 		}
 	}
-	for sys(unix.SYS_GETPPID, 0, 0, 0, 0) == resumed.supervisor {
+	for bare.Sys(unix.SYS_GETPPID, 0, 0, 0, 0) == resumed.supervisor {
 		if !isStopped() {
-			sys(unix.SYS_KILL, uintptr(resumed.supervisor), uintptr(unix.SIGCONT), 0, 0)
+			bare.Sys(unix.SYS_KILL, uintptr(resumed.supervisor), uintptr(unix.SIGCONT), 0, 0)
 		}
 		interval := unix.Timespec{Nsec: 200_000_000}
-		sys(unix.SYS_NANOSLEEP, pointer(&interval), 0, 0, 0)
+		bare.Sys(unix.SYS_NANOSLEEP, bare.Pointer(&interval), 0, 0, 0)
 	}
 	for {
-		sys(unix.SYS_EXIT_GROUP, 0, 0, 0, 0)
+		bare.Sys(unix.SYS_EXIT_GROUP, 0, 0, 0, 0)
 	}
 }
 
@@ -115,13 +128,13 @@ func resume(*spawned) {
 //
 //go:norace
 func isStopped() bool {
-	fd := sys(unix.SYS_OPENAT, ^uintptr(99), pointer(&resumed.stat), unix.O_RDONLY, 0) // AT_FDCWD
+	fd := bare.Sys(unix.SYS_OPENAT, bare.AtCWD, bare.Pointer(&resumed.stat), unix.O_RDONLY, 0)
 	if fd < 0 {
 		return true
 	}
 	var stat [512]byte
-	n := sys(unix.SYS_READ, uintptr(fd), pointer(&stat), uintptr(len(stat)), 0)
-	sys(unix.SYS_CLOSE, uintptr(fd), 0, 0, 0)
+	n := bare.Sys(unix.SYS_READ, uintptr(fd), bare.Pointer(&stat), uintptr(len(stat)), 0)
+	bare.Sys(unix.SYS_CLOSE, uintptr(fd), 0, 0, 0)
 	// The state follows the name, which ends at the last parenthesis (proc_pid_stat(5)).
 	for i := min(n, len(stat)-2) - 1; i >= 0; i-- {
 		if stat[i] == ')' {

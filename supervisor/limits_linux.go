@@ -1,6 +1,9 @@
 package supervisor
 
-import "golang.org/x/sys/unix"
+import (
+	"github.com/poolrun/poolrun/internal/bare"
+	"golang.org/x/sys/unix"
+)
 
 // needs lists the resource limits (getrlimit(2)) with which the Go runtime can fail. Limits that
 // are too low are raised for this process, and the command gets them back as they were.
@@ -33,11 +36,11 @@ func raiseLimits() {
 	for i := range needs {
 		n := &needs[i]
 		was := &atEntry.limits[i]
-		if sys(unix.SYS_PRLIMIT64, 0, n.resource, 0, pointer(was)) < 0 {
+		if bare.Sys(unix.SYS_PRLIMIT64, 0, n.resource, 0, bare.Pointer(was)) < 0 {
 			continue
 		}
 		now := unix.Rlimit{Cur: was.Max, Max: was.Max}
-		if was.Cur < was.Max && sys(unix.SYS_PRLIMIT64, 0, n.resource, pointer(&now), 0) == 0 {
+		if was.Cur < was.Max && bare.Sys(unix.SYS_PRLIMIT64, 0, n.resource, bare.Pointer(&now), 0) == 0 {
 			atEntry.limitsRaised |= 1 << i
 		}
 		if was.Max >= n.comfortable {
@@ -45,7 +48,7 @@ func raiseLimits() {
 		}
 		now = unix.Rlimit{Cur: n.comfortable, Max: n.comfortable}
 		switch {
-		case sys(unix.SYS_PRLIMIT64, 0, n.resource, pointer(&now), 0) == 0:
+		case bare.Sys(unix.SYS_PRLIMIT64, 0, n.resource, bare.Pointer(&now), 0) == 0:
 			atEntry.limitsRaised |= 1 << i
 		case was.Max < n.least:
 			refuse(n, was.Max)
@@ -57,16 +60,17 @@ func raiseLimits() {
 
 // refuse is bare Go. It writes which resource is too small, and exits.
 func refuse(n *need, has uint64) {
-	var l line
-	l.add("poolrun: cannot run with ")
-	l.add(n.before)
-	l.addNumber(has >> n.shift)
-	l.add(n.unit)
-	l.add(": ")
-	l.addNumber(n.least >> n.shift)
-	l.add(" are needed\n")
-	l.write()
-	sys(unix.SYS_EXIT_GROUP, exitFailure, 0, 0, 0)
+	var buffer [128]byte
+	t := bare.In(buffer[:])
+	t.Add("poolrun: cannot run with ")
+	t.Add(n.before)
+	t.AddNumber(has>>n.shift, 10)
+	t.Add(n.unit)
+	t.Add(": ")
+	t.AddNumber(n.least>>n.shift, 10)
+	t.Add(" are needed\n")
+	t.Write()
+	bare.Sys(unix.SYS_EXIT_GROUP, exitFailure, 0, 0, 0)
 }
 
 // restoreLimits is bare Go, and runs in the child. It restores the limits that this process was
@@ -76,7 +80,7 @@ func refuse(n *need, has uint64) {
 func restoreLimits() {
 	for i := range needs {
 		if atEntry.limitsRaised>>i&1 != 0 {
-			sys(unix.SYS_PRLIMIT64, 0, needs[i].resource, pointer(&atEntry.limits[i]), 0)
+			bare.Sys(unix.SYS_PRLIMIT64, 0, needs[i].resource, bare.Pointer(&atEntry.limits[i]), 0)
 		}
 	}
 }

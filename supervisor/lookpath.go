@@ -1,10 +1,11 @@
 package supervisor
 
 import (
-	"errors"
 	"os"
 	"strings"
+	"syscall"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"golang.org/x/sys/unix"
 )
 
@@ -18,64 +19,124 @@ import (
 //
 // Unlike exec.LookPath, LookPath accepts a file in the working directory, as execvp(3) does.
 func LookPath(name string) (path string, err error) {
-	switch {
-	case strings.Contains(name, "/"):
-		return name, runnable(name)
-	case name == "":
-		return "", unix.ENOENT
-	case len(name) > nameMax:
-		return "", unix.ENAMETOOLONG
-	}
 	dirs, ok := os.LookupEnv("PATH")
 	if !ok {
-		dirs = "/bin:/usr/bin"
+		dirs = defaultPath
 	}
-	result := error(unix.ENOENT)
-	for dir := range strings.SplitSeq(dirs, ":") {
-		path := name
-		if dir != "" {
-			path = dir + "/" + name
+	var s search
+	if strings.Contains(name, "\x00") {
+		return "", unix.EINVAL
+	}
+	if errno := s.find(name, dirs); errno == 0 {
+		return bare.String(&s.path[0]), nil
+	} else if s.blamesInterpreter {
+		err = InterpreterError{bare.String(&s.interpreter[0]), errno}
+	} else {
+		err = errno
+	}
+	if strings.Contains(name, "/") {
+		path = name
+	}
+	return path, err
+}
+
+const (
+	defaultPath = "/bin:/usr/bin"
+	nameMax     = 255 // NAME_MAX, limits.h
+)
+
+// A search looks for the file of a command. Its methods are bare Go.
+type search struct {
+	path        [unix.PathMax]byte // the file, a C string
+	interpreter [unix.PathMax]byte // the interpreter that the file names last, a C string
+
+	blamesInterpreter bool // the error is the interpreter's
+	isPlain           bool // the file has no format that the kernel is sure to know
+}
+
+// find finds the file of a command: see LookPath.
+func (s *search) find(name, dirs string) (errno syscall.Errno) {
+	for i := range len(name) {
+		if name[i] == '/' {
+			return s.runnable("", name)
 		}
-		if len(path) >= unix.PathMax {
+	}
+	switch {
+	case name == "":
+		return unix.ENOENT
+	case len(name) > nameMax:
+		return unix.ENAMETOOLONG
+	}
+	// The result, unless a file is found: an interpreter is to blame rather than a mode, and a mode
+	// rather than nothing.
+	result, blames := unix.ENOENT, false
+	for more := true; more; {
+		end := 0
+		for end < len(dirs) && dirs[end] != ':' {
+			end++
+		}
+		dir := dirs[:end]
+		if more = end < len(dirs); more {
+			dirs = dirs[end+1:]
+		}
+		if len(dir)+1+len(name) >= unix.PathMax {
 			continue
 		}
-		err := runnable(path)
-		errno, _ := errors.AsType[unix.Errno](err)
+		errno := s.runnable(dir, name)
 		switch {
-		case err == nil:
-			return path, nil
-		case err != errno: // an InterpreterError
-			result = err
-		case errno == unix.EACCES && result == unix.ENOENT:
-			result = err
+		case errno == 0:
+			return 0
+		case s.blamesInterpreter:
+			result, blames = errno, true
+		case errno == unix.EACCES && result == unix.ENOENT && !blames:
+			result = errno
 		}
 		switch errno {
 		case unix.EACCES, unix.ENOENT, unix.ENOTDIR, unix.ESTALE, unix.ENODEV, unix.ETIMEDOUT:
 		default:
-			return "", err
+			return errno
 		}
 	}
-	return "", result
+	s.blamesInterpreter = blames
+	return result
 }
 
-// runnable predicts the error of execve(2).
-func runnable(path string) error {
-	if err := executable(path); err != nil {
-		return err
+// runnable predicts the error of execve(2) for a file.
+func (s *search) runnable(dir, name string) syscall.Errno {
+	s.blamesInterpreter = false
+	path := bare.In(s.path[:])
+	path.Add(dir)
+	if dir != "" {
+		path.AddByte('/')
 	}
-	return checkInterpreters(path)
+	path.Add(name)
+	path.End()
+	if path.IsCut() {
+		return unix.ENAMETOOLONG
+	}
+	if errno := executable(&s.path[0]); errno != 0 {
+		return errno
+	}
+	return s.checkInterpreters()
 }
 
-const nameMax = 255 // NAME_MAX, limits.h
-
-// executable predicts the error of execve(2) from the file's name, type and mode.
-func executable(path string) error {
+// executable predicts the error of execve(2) from the file's name, type and mode. It is bare Go.
+func executable(path *byte) syscall.Errno {
 	var stat unix.Stat_t
-	if err := unix.Stat(path, &stat); err != nil {
-		return err
+	if errno := bare.Stat(path, &stat); errno != 0 {
+		return errno
 	}
 	if stat.Mode&unix.S_IFMT != unix.S_IFREG {
 		return unix.EACCES
 	}
-	return unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS)
+	errno := bare.Errno(bare.Sys(unix.SYS_FACCESSAT2, bare.AtCWD, bare.Pointer(path), unix.X_OK, unix.AT_EACCESS))
+	if errno != unix.ENOSYS && errno != unix.EPERM { // before Linux 5.8; a filter of system calls
+		return errno
+	}
+	// faccessat(2) asks for the real user.
+	errno = bare.Errno(bare.Sys(unix.SYS_FACCESSAT, bare.AtCWD, bare.Pointer(path), unix.X_OK, 0))
+	if errno == unix.EACCES && bare.Sys(unix.SYS_GETUID, 0, 0, 0, 0) != bare.Sys(unix.SYS_GETEUID, 0, 0, 0, 0) {
+		return 0 // execve(2) decides
+	}
+	return errno
 }

@@ -2,23 +2,32 @@ package supervisor
 
 import (
 	"fmt"
-	"os"
 	"syscall"
 	"time"
 	"unsafe"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"golang.org/x/sys/unix"
 )
 
-// A queue holds the signals that were caught and not yet taken, in the order of their arrival. It
-// is a pipe. The handler in bare_linux_*.s writes the siginfo of each signal into it, which is all
-// that is safe in a handler (signal-safety(7)). A real-time signal is in the queue as often as it
-// arrived. If the pipe is full, further signals are lost, as they are in the kernel when
-// RLIMIT_SIGPENDING is reached.
+// A queue holds the signals that have arrived and were not taken yet. It is one of two things.
+//
+// In a process with a Go runtime it is a pipe. The handler in bare_linux_*.s writes the siginfo of
+// each signal into it, which is all that is safe in a handler (signal-safety(7)). A real-time signal
+// is in the queue as often as it arrived. If the pipe is full, further signals are lost, as they are
+// in the kernel when RLIMIT_SIGPENDING is reached.
+//
+// Before the runtime has started, all signals are blocked, and the queue is the kernel's own: see
+// Direct.
 //
 // Package os/signal would not do: it does not report the sender of a signal, and it runs a thread
 // of its own.
-type queue struct{ out int32 }
+type queue struct {
+	out int32 // the end of the pipe to read from
+
+	isKernels bool    // the queue is the kernel's own
+	next      siginfo // unless its number is 0, the signal that comes before those of the kernel
+}
 
 // These two are the handler's.
 var (
@@ -49,15 +58,23 @@ func (q *queue) open() error {
 	return nil
 }
 
-// take takes signals out of the queue, one at a time, until it is empty.
-func (q *queue) take(yield func(siginfo) bool) {
-	for {
-		var i siginfo
-		n, _, _ := unix.RawSyscall(unix.SYS_READ, uintptr(q.out), uintptr(unsafe.Pointer(&i)), unsafe.Sizeof(i))
-		if n != unsafe.Sizeof(i) || !yield(i) {
-			return
+// take takes the next signal out of the queue. It reports false if there is none. It is bare Go.
+func (q *queue) take(i *siginfo) bool {
+	if q.isKernels {
+		if q.next.signal != 0 {
+			*i, q.next = q.next, siginfo{}
+			return true
 		}
+		every := ^signalSet(0)
+		return takeBlocked(every, i, &unix.Timespec{})
 	}
+	return bare.Sys(unix.SYS_READ, uintptr(q.out), bare.Pointer(i), unsafe.Sizeof(*i), 0) == int(unsafe.Sizeof(*i))
+}
+
+// takeBlocked is bare Go. It takes one of these signals, which are blocked. If none is pending, it
+// waits for one until the timeout; nil stands for no limit.
+func takeBlocked(from signalSet, i *siginfo, timeout *unix.Timespec) bool {
+	return bare.Sys(unix.SYS_RT_SIGTIMEDWAIT, bare.Pointer(&from), bare.Pointer(i), bare.Pointer(timeout), 8) > 0
 }
 
 // put appends a signal to the queue. A signal 0, which no process can send, only makes wait return.
@@ -128,30 +145,29 @@ func (i *siginfo) number() syscall.Signal { return syscall.Signal(i.signal) }
 
 // isOwn reports whether this process has sent the signal itself. Examples are SIGPIPE for a write
 // of its own, and the SIGURG by which the runtime interrupts a goroutine.
-func (i *siginfo) isOwn() bool { return i.code <= 0 && int(i.pid) == os.Getpid() }
+func (i *siginfo) isOwn() bool { return i.code <= 0 && int(i.pid) == ownPID() }
 
 // isAboutChild reports whether the signal tells this process about a child of its own.
 func (i *siginfo) isAboutChild() bool { return i.number() == syscall.SIGCHLD && i.code > 0 }
 
+// ownPID is getpid(2).
+func ownPID() int { return bare.Sys(unix.SYS_GETPID, 0, 0, 0, 0) }
+
 // send sends the signal to a process, or to a process group if pid is negative. A signal that was
-// queued with a value (sigqueue(3)) is sent with that value.
-func (i *siginfo) send(pid int) error {
+// queued with a value (sigqueue(3)) is sent with that value. It is bare Go.
+func (i *siginfo) send(pid int) syscall.Errno {
 	if i.code < 0 && i.code != codeTkill && pid > 0 {
-		_, _, errno := unix.RawSyscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(pid), uintptr(i.signal), uintptr(unsafe.Pointer(i)))
-		switch errno {
-		case 0:
-			return nil
-		case unix.EAGAIN: // RLIMIT_SIGPENDING is reached; kill(2) needs no place in the queue
-		default:
+		errno := bare.Errno(bare.Sys(unix.SYS_RT_SIGQUEUEINFO, uintptr(pid), uintptr(i.signal), bare.Pointer(i), 0))
+		if errno != unix.EAGAIN { // RLIMIT_SIGPENDING is reached; kill(2) needs no place in the queue
 			return errno
 		}
 	}
-	return unix.Kill(pid, i.number())
+	return bare.Errno(bare.Sys(unix.SYS_KILL, uintptr(pid), uintptr(i.signal), 0, 0))
 }
 
 // blockedPending returns the signals that are pending for this thread because it blocks them.
 func blockedPending() (signals signalSet) {
-	unix.RawSyscall(unix.SYS_RT_SIGPENDING, uintptr(unsafe.Pointer(&signals)), unsafe.Sizeof(signals), 0)
+	bare.Sys(unix.SYS_RT_SIGPENDING, bare.Pointer(&signals), unsafe.Sizeof(signals), 0, 0)
 	return signals
 }
 
@@ -174,11 +190,22 @@ type sigaction struct {
 }
 
 func setAction(n syscall.Signal, new, old *sigaction) {
-	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(n),
-		uintptr(unsafe.Pointer(new)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
+	bare.Sys(unix.SYS_RT_SIGACTION, uintptr(n), bare.Pointer(new), bare.Pointer(old), 8)
 }
 
 func setMask(how uintptr, new, old *signalSet) {
-	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, how,
-		uintptr(unsafe.Pointer(new)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
+	bare.Sys(unix.SYS_RT_SIGPROCMASK, how, bare.Pointer(new), bare.Pointer(old), 8)
+}
+
+// siginfos are signals that will be pending in the command. What does not fit is lost.
+type siginfos struct {
+	list  [32]siginfo
+	count int
+}
+
+func (s *siginfos) add(i siginfo) {
+	if uint(s.count) < uint(len(s.list)) {
+		s.list[s.count] = i
+		s.count++
+	}
 }

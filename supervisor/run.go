@@ -4,6 +4,9 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/poolrun/poolrun/internal/bare"
+	"golang.org/x/sys/unix"
 )
 
 // A Command is a program to run. It runs in the caller's process group and inherits the caller's
@@ -42,70 +45,91 @@ type Command struct {
 // a container has to.
 func (s *Signals) Run(c Command) (Status, error) {
 	s.Hold()
-	if err := s.beforeCommand(); err != nil {
-		return Status{}, err
+	s.mutex.Lock()
+	n := s.queue.beforeCommand(&s.kept)
+	s.mutex.Unlock()
+	if n != 0 {
+		return Status{}, Interrupted{n}
 	}
-	pid, err := spawn(c, s.kept)
+	pid, err := start(c, &s.kept)
 	if err != nil {
 		return Status{}, err
 	}
-	run := supervision{queue: &s.queue, pid: pid, onRefused: c.OnRefused}
-	// A signal that the terminal has sent in this moment may not have reached the command. A
-	// command that has got it is so young that a second one does no harm.
-	run.forwardAll(true)
+	run := supervision{queue: &s.queue, pid: pid}
+	run.begin()
+	reported := signalSet(0)
 	var nextPoll time.Time // the zero time: never
 	if c.Poll != nil {
 		nextPoll = time.Now()
 	}
 	for {
-		// Only this loop waits for the command, so its pid cannot be reused before reap.
-		run.forwardAll(false)
+		status, ended := run.step()
+		for n := syscall.Signal(1); n <= lastSignal; n++ {
+			if c.OnRefused != nil && run.refused.has(n) && !reported.has(n) {
+				c.OnRefused(n, pid, unix.EPERM)
+			}
+		}
+		reported = run.refused
+		if ended {
+			return Status{status}, nil
+		}
 		if !nextPoll.IsZero() && time.Until(nextPoll) <= 0 {
 			nextPoll = time.Time{}
 			if next := c.Poll(pid); next != 0 {
 				nextPoll = time.Now().Add(next)
 			}
 		}
-		if status, ended := run.reap(); ended {
-			return Status{status}, nil
-		}
 		s.queue.wait(nextPoll)
 	}
 }
 
-// A supervision is one run of a command.
+// A supervision is one run of a command. Its methods are bare Go. Between two steps its user waits
+// for a signal: a SIGCHLD or one that has to be passed on.
 type supervision struct {
-	queue     *queue
-	pid       int // of the command
-	onRefused func(n syscall.Signal, pid int, err error)
-	refused   signalSet // onRefused was called for these
-	resumer   int       // pid of the last resumer, whose SIGCONT is for this process
+	queue   *queue
+	pid     int       // of the command
+	refused signalSet // this user may not send these to the command
+	resumer int       // pid of the last resumer, whose SIGCONT is for this process
+}
+
+// begin passes on what has arrived while the command was started. A signal that the terminal has
+// sent in this moment may not have reached the command. A command that has got it is so young that
+// a second one does no harm.
+func (s *supervision) begin() { s.forwardAll(true) }
+
+// step does all that there is to do, and reports whether the command has ended. Only step waits for
+// the command, and only at its end. So no signal is sent to a pid that has been waited for.
+func (s *supervision) step() (status syscall.WaitStatus, ended bool) {
+	s.forwardAll(false)
+	return s.reap()
 }
 
 // reap waits for all children that have ended, without blocking, and reports whether the command is
 // one of them. If the command has stopped, it stops this process.
-func (s *supervision) reap() (status syscall.WaitStatus, ended bool) {
+func (s *supervision) reap() (syscall.WaitStatus, bool) {
 	for {
-		switch got, err := syscall.Wait4(-1, &status, syscall.WUNTRACED|syscall.WNOHANG, nil); {
-		case err == syscall.EINTR:
-		case err != nil: // ECHILD: other code in this process has waited for the command
+		var status int32
+		switch got := wait4(-1, &status, unix.WUNTRACED|unix.WNOHANG); {
+		case got == -int(unix.EINTR):
+		case got < 0: // ECHILD: other code in this process has waited for the command
 			return statusUnknown, true
 		case got == 0:
 			return 0, false
 		case got != s.pid: // an orphan, or a child from before this program was exec'd
-		case !status.Stopped():
-			return status, true
+		case !syscall.WaitStatus(status).Stopped():
+			return syscall.WaitStatus(status), true
 		default:
-			s.stopLikeCommand(status.StopSignal())
+			s.stopLikeCommand(syscall.WaitStatus(status).StopSignal())
 		}
 	}
 }
 
 // reapChild blocks until a child that is about to end has ended.
 func reapChild(pid int) {
-	for {
-		if _, err := syscall.Wait4(pid, nil, syscall.WALL, nil); err != syscall.EINTR {
-			return
-		}
+	for wait4(pid, nil, unix.WALL) == -int(unix.EINTR) {
 	}
+}
+
+func wait4(pid int, status *int32, options uintptr) int {
+	return bare.Sys(unix.SYS_WAIT4, uintptr(pid), bare.Pointer(status), options, 0)
 }

@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -49,11 +48,11 @@ type Signals struct {
 	mutex     sync.Mutex
 	consumer  func(siginfo) // called for each signal; nil: signals stay in the queue
 	consuming bool          // the goroutine that calls consumer runs
-	kept      []siginfo     // signals of effectKept, which will be pending in the command
+	kept      siginfos      // signals of effectKept, which will be pending in the command
 }
 
 var catchOnce = sync.OnceValues(func() (*Signals, error) {
-	s := &Signals{kept: slices.Clone(atEntry.pending[:atEntry.pendingCount])}
+	s := &Signals{kept: atEntry.pending}
 	if err := s.queue.open(); err != nil {
 		return s, err
 	}
@@ -89,7 +88,7 @@ func (s *Signals) ApplyDefaults() {
 	catch(syscall.SIGQUIT)
 	s.consume(func(i siginfo) {
 		n := i.number()
-		switch effect := effectOf(i); {
+		switch effect := effectOf(&i); {
 		case effect == effectStop:
 			Suspend(n)
 		case effect == effectDeath, n == syscall.SIGQUIT && i.code == codeKill && !i.isOwn():
@@ -120,8 +119,9 @@ func (s *Signals) RestoreDefaults() {
 			setAction(n, &sigaction{}, nil)
 		}
 	}
-	for i := range s.queue.take {
-		if effectOf(i) == effectDeath {
+	var i siginfo
+	for s.queue.take(&i) {
+		if effectOf(&i) == effectDeath {
 			ExitBySignal(i.number())
 		}
 	}
@@ -152,9 +152,10 @@ func (s *Signals) consumeQueued() bool {
 		s.consuming = false
 		return false
 	}
-	for i := range s.queue.take {
-		if effectOf(i) == effectKept {
-			s.kept = append(s.kept, i)
+	var i siginfo
+	for s.queue.take(&i) {
+		if effectOf(&i) == effectKept {
+			s.kept.add(i)
 		} else {
 			s.consumer(i)
 		}
@@ -162,20 +163,19 @@ func (s *Signals) consumeQueued() bool {
 	return true
 }
 
-// beforeCommand takes the signals in the queue, and returns Interrupted if one of them means that
-// the command is not wanted any more.
-func (s *Signals) beforeCommand() error {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	for i := range s.queue.take {
-		switch effectOf(i) {
+// beforeCommand takes the signals in the queue, and returns the first of them which means that the
+// command is not wanted any more, or 0. It is bare Go.
+func (q *queue) beforeCommand(kept *siginfos) syscall.Signal {
+	var i siginfo
+	for q.take(&i) {
+		switch effectOf(&i) {
 		case effectKept:
-			s.kept = append(s.kept, i)
+			kept.add(i)
 		case effectStop:
-			Suspend(i.number())
+			suspend(i.number())
 		case effectDeath:
-			return Interrupted{i.number()}
+			return i.number()
 		}
 	}
-	return nil
+	return 0
 }

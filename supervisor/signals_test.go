@@ -39,7 +39,8 @@ func signalSelf(t *testing.T, signals ...syscall.Signal) {
 // isQueued waits for a signal in the queue. It takes the signals before it out.
 func (s *Signals) isQueued(n syscall.Signal) bool {
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		for i := range s.queue.take {
+		var i siginfo
+		for s.queue.take(&i) {
 			if i.number() == n {
 				return true
 			}
@@ -63,8 +64,9 @@ func TestTheQueueKeepsOrderAndRealTimeSignals(t *testing.T) {
 	signalSelf(t, 36, syscall.SIGUSR1, 36, 36, syscall.SIGUSR2)
 	var got []syscall.Signal
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end) && len(got) < 5; time.Sleep(time.Millisecond) {
-		for i := range signals.queue.take {
-			if effectOf(i) == effectDeath {
+		var i siginfo
+		for signals.queue.take(&i) {
+			if effectOf(&i) == effectDeath {
 				got = append(got, i.number())
 			}
 		}
@@ -190,8 +192,8 @@ func TestASignalAfterTheDeadlineIsNotLost(t *testing.T) {
 		}
 	}
 	end()
-	if err := signals.beforeCommand(); err != (Interrupted{syscall.SIGUSR1}) {
-		t.Error(err)
+	if n := signals.queue.beforeCommand(&signals.kept); n != syscall.SIGUSR1 {
+		t.Error(n)
 	}
 }
 
@@ -206,7 +208,8 @@ func TestALateStopIsForTheCommand(t *testing.T) {
 	stop := <-suspended
 	end()
 	stop()
-	for i := range signals.queue.take {
+	var i siginfo
+	for signals.queue.take(&i) {
 		if i.number() == syscall.SIGTSTP && i.code == codeKill {
 			return
 		}

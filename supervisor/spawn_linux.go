@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"unsafe"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"golang.org/x/sys/unix"
 )
 
@@ -14,36 +15,22 @@ import (
 // processes or too little memory (fork(2)). The command is not the reason.
 var ErrNoProcess = errors.New("cannot start a process")
 
-// A spawned holds what a child needs to become the command. The child shares it, and all that it
-// points to, until it execs.
-type spawned struct {
-	path      *byte
-	argv      **byte
-	envp      **byte
-	inherit   []int
-	pending   []siginfo // signals that will be pending in the command
-	scheduler schedAttr
-	errno     int // set by the child if execve(2) fails
-}
-
-// spawn starts the command with these signals pending, as vfork(2) and execve(2) would: the child
-// runs in this process's memory, and this thread goes on when the child has exec'd or ended.
-//
-// Some attributes that execve(2) hands on are changed by fork(2) or by the Go runtime. The child
-// restores them: see become.
-func spawn(c Command, pending []siginfo) (pid int, err error) {
-	pid, err = spawnOnce(c, pending)
-	if errors.Is(err, syscall.ENOEXEC) { // a script without #!: execvp(3) runs it with the shell
+// start starts the command with these signals pending. A file that execve(2) does not know is a
+// script without #!, which execvp(3) runs with the shell.
+func start(c Command, pending *siginfos) (pid int, err error) {
+	unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(max(atEntry.defaultSlack, 0)), 0, 0, 0) // see spawn
+	pid, err = startOnce(c, pending)
+	if errors.Is(err, syscall.ENOEXEC) {
 		c.Args = append([]string{shell, c.Path}, c.Args[1:]...)
 		c.Path = shell
-		pid, err = spawnOnce(c, pending)
+		pid, err = startOnce(c, pending)
 	}
 	return pid, err
 }
 
 const shell = "/bin/sh"
 
-func spawnOnce(c Command, pending []siginfo) (pid int, err error) {
+func startOnce(c Command, pending *siginfos) (pid int, err error) {
 	path, err := syscall.BytePtrFromString(c.Path)
 	if err != nil {
 		return 0, err
@@ -57,29 +44,52 @@ func spawnOnce(c Command, pending []siginfo) (pid int, err error) {
 		return 0, err
 	}
 	s := &spawned{path: path, argv: &argv[0], envp: &envp[0], inherit: c.Inherit, pending: pending}
-	s.scheduler.get()
-	// A child's default timer slack is the slack of the thread that creates it.
-	unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(max(atEntry.defaultSlack, 0)), 0, 0, 0)
+	pid = spawn(s, c.PID)
+	switch {
+	case pid < 0:
+		return 0, fmt.Errorf("%w: %w", ErrNoProcess, bare.Errno(pid))
+	case s.errno != 0:
+		return 0, s.errno
+	}
+	return pid, nil
+}
 
+// A spawned holds what a child needs to become the command. The child shares it, and all that it
+// points to, until it execs.
+type spawned struct {
+	path      *byte // a C string
+	argv      **byte
+	envp      **byte
+	inherit   []int
+	pending   *siginfos // signals that will be pending in the command
+	scheduler schedAttr
+	errno     syscall.Errno // of execve(2)
+}
+
+// spawn is bare Go. It starts a command as vfork(2) and execve(2) would: the child runs in this
+// process's memory, and this thread goes on when the child has exec'd or ended. It returns the
+// command's pid, which the kernel also stores in place, unless nil, before the child runs. If the
+// result is negative, it is the errno of clone(2), and if s.errno is set, there is no command.
+//
+// Some attributes that execve(2) hands on are changed by fork(2) or by the Go runtime. The child
+// restores them: see become. One it cannot restore: its default timer slack is the slack of the
+// thread that creates it, which therefore has to be the default.
+func spawn(s *spawned, place *atomic.Int32) (pid int) {
+	s.scheduler.get()
 	// A signal that arrives in the meantime waits, for this process until the child has exec'd, for
 	// the child until its handlers are removed. So no handler runs in the child.
 	every, before := ^signalSet(0), signalSet(0)
 	setMask(unix.SIG_SETMASK, &every, &before)
 	flags := uintptr(unix.CLONE_VM | unix.CLONE_VFORK | int(unix.SIGCHLD))
-	if c.PID != nil {
-		flags |= unix.CLONE_PARENT_SETTID // the kernel stores the pid before the child runs
+	if place != nil {
+		flags |= unix.CLONE_PARENT_SETTID
 	}
-	pid = clone(flags, c.PID, become, s)
+	pid = clone(flags, place, become, s)
 	setMask(unix.SIG_SETMASK, &before, nil)
-
-	switch {
-	case pid < 0:
-		return 0, fmt.Errorf("%w: %w", ErrNoProcess, syscall.Errno(-pid))
-	case s.errno != 0:
+	if pid > 0 && s.errno != 0 {
 		reapChild(pid)
-		return 0, syscall.Errno(s.errno)
 	}
-	return pid, nil
+	return pid
 }
 
 // clone creates a child that calls the function child on bare.stack. That function must not return.
@@ -95,21 +105,21 @@ func clone(flags uintptr, pidOut *atomic.Int32, child func(*spawned), argument *
 func become(s *spawned) {
 	e := &atEntry
 	for _, fd := range s.inherit {
-		sys(unix.SYS_FCNTL, uintptr(fd), unix.F_SETFD, 0, 0)
+		bare.Sys(unix.SYS_FCNTL, uintptr(fd), unix.F_SETFD, 0, 0)
 	}
 	for fd := range uintptr(3) {
 		if e.closed>>fd&1 != 0 {
-			sys(unix.SYS_CLOSE, fd, 0, 0, 0)
+			bare.Sys(unix.SYS_CLOSE, fd, 0, 0, 0)
 		}
 	}
 	if e.deathSignal != 0 {
-		sys(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(e.deathSignal), 0, 0)
+		bare.Sys(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(e.deathSignal), 0, 0)
 	}
 	if e.subreaper != 0 {
-		sys(unix.SYS_PRCTL, unix.PR_SET_CHILD_SUBREAPER, uintptr(e.subreaper), 0, 0)
+		bare.Sys(unix.SYS_PRCTL, unix.PR_SET_CHILD_SUBREAPER, uintptr(e.subreaper), 0, 0)
 	}
 	if e.slack != e.defaultSlack && e.slack > 0 {
-		sys(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, uintptr(e.slack), 0, 0)
+		bare.Sys(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, uintptr(e.slack), 0, 0)
 	}
 	s.scheduler.set()
 	restoreLimits()
@@ -124,16 +134,16 @@ func become(s *spawned) {
 		} else if stopSignals>>(n-1)&1 != 0 {
 			continue
 		}
-		sys(unix.SYS_RT_SIGACTION, uintptr(n), pointer(&action), 0, 8)
+		bare.Sys(unix.SYS_RT_SIGACTION, uintptr(n), bare.Pointer(&action), 0, 8)
 	}
-	sys(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, pointer(&e.blocked), 0, 8)
-	for i := range s.pending {
-		info := &s.pending[i]
-		sys(unix.SYS_RT_SIGQUEUEINFO, uintptr(sys(unix.SYS_GETPID, 0, 0, 0, 0)), uintptr(info.signal), pointer(info), 0)
+	bare.Sys(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, bare.Pointer(&e.blocked), 0, 8)
+	for i := range min(s.pending.count, len(s.pending.list)) {
+		info := &s.pending.list[i]
+		bare.Sys(unix.SYS_RT_SIGQUEUEINFO, uintptr(bare.Sys(unix.SYS_GETPID, 0, 0, 0, 0)), uintptr(info.signal), bare.Pointer(info), 0)
 	}
-	s.errno = -sys(unix.SYS_EXECVE, pointer(s.path), pointer(s.argv), pointer(s.envp), 0)
+	s.errno = bare.Errno(bare.Sys(unix.SYS_EXECVE, bare.Pointer(s.path), bare.Pointer(s.argv), bare.Pointer(s.envp), 0))
 	for {
-		sys(unix.SYS_EXIT_GROUP, 127, 0, 0, 0)
+		bare.Sys(unix.SYS_EXIT_GROUP, 127, 0, 0, 0)
 	}
 }
 
@@ -149,8 +159,8 @@ type schedAttr struct {
 // get notes the scheduling policy of this thread if fork(2) will reset it.
 func (a *schedAttr) get() {
 	const resetOnFork = 0x40000000 // SCHED_RESET_ON_FORK, sched(7)
-	if policy, _, errno := unix.RawSyscall(unix.SYS_SCHED_GETSCHEDULER, 0, 0, 0); errno == 0 && policy&resetOnFork != 0 {
-		unix.RawSyscall6(unix.SYS_SCHED_GETATTR, 0, uintptr(unsafe.Pointer(a)), unsafe.Sizeof(*a), 0, 0, 0)
+	if policy := bare.Sys(unix.SYS_SCHED_GETSCHEDULER, 0, 0, 0, 0); policy > 0 && policy&resetOnFork != 0 {
+		bare.Sys(unix.SYS_SCHED_GETATTR, 0, uintptr(unsafe.Pointer(a)), unsafe.Sizeof(*a), 0)
 	}
 }
 
@@ -159,6 +169,6 @@ func (a *schedAttr) get() {
 //go:norace
 func (a *schedAttr) set() {
 	if a.size != 0 {
-		sys(unix.SYS_SCHED_SETATTR, 0, pointer(a), 0, 0)
+		bare.Sys(unix.SYS_SCHED_SETATTR, 0, bare.Pointer(a), 0, 0)
 	}
 }
