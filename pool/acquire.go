@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/poolrun/poolrun/internal/crash"
 	"github.com/poolrun/poolrun/internal/ledger"
-	"github.com/poolrun/poolrun/internal/sem"
 )
 
 // An Option says more about a request for slots.
@@ -151,54 +149,37 @@ func (p *Pool) updateReaped(change func() error) error {
 	return p.update(p.open, lockLimit, change)
 }
 
-// takeAtOnce takes slots for a newcomer, or returns ErrBusy with nothing changed.
+// takeAtOnce takes slots for a newcomer, or returns ErrBusy with nothing changed. If the dead may be
+// in its way, it reaps them and tries again.
 func (p *Pool) takeAtOnce(req request) (*Lease, error) {
-	if err := p.admitsNewcomers(); err != nil {
-		return nil, err
-	}
-	if err := p.checkWeight(req.weight); err != nil {
-		return nil, err
-	}
-	next, err := p.isNext(req)
-	if err == nil && !next { // perhaps only the dead are before it
-		if _, err = p.reapFirst(); err == nil {
-			next, err = p.isNext(req)
+	h, err := p.take(req)
+	if err == ErrDraining {
+		if err = p.reapIfDead(p.mem.Drainer()); err == nil {
+			h, err = p.take(req)
 		}
 	}
-	if err != nil {
-		return nil, err
+	if err == errBehind {
+		if _, err = p.reapFirst(); err == nil {
+			h, err = p.take(req)
+		}
 	}
-	if !next || !p.fits(req.weight) {
-		return nil, p.fail(ErrBusy)
+	if err == ErrFull {
+		if err = p.reapLine(); err == nil {
+			h, err = p.take(req)
+		}
 	}
-	r, rec, err := p.claimRecord(req)
-	if err != nil {
-		return nil, err
+	switch err {
+	case nil:
+		return p.newLease(h, 0), nil
+	case ErrTooHeavy:
+		return nil, p.checkWeight(req.weight)
 	}
-	lease, err := p.takeSlots(r, rec, 0)
-	if err != nil {
-		p.unclaim(r)
-	}
-	return lease, err
+	return nil, explain(p.name, err)
 }
 
-func (p *Pool) admitsNewcomers() error {
-	if p.mem.Life.Load() != ledger.LifeAlive {
-		return p.fail(ErrDestroyed)
-	}
-	if err := p.reapIfDead(p.mem.Drainer()); err != nil {
-		return err
-	}
-	if p.mem.Drainer() != 0 {
-		return p.fail(ErrDraining)
-	}
-	return nil
-}
-
-// isNext reports whether no waiter stands before a newcomer.
-func (p *Pool) isNext(req request) (bool, error) {
-	r, first, err := p.mem.First()
-	return r == 0 || int(first.Priority.Load()) > req.priority, err
+func (p *Pool) newLease(h holding, waited time.Duration) *Lease {
+	slots := p.slotsOf(h)
+	return &Lease{pool: p, holding: h, slots: slots, items: p.itemsOf(slots), waited: waited, guard: -1}
 }
 
 // checkWeight returns ErrTooHeavy if the pool has fewer slots than that. A pool of size 0 is
@@ -210,115 +191,44 @@ func (p *Pool) checkWeight(weight int) error {
 	return nil
 }
 
-// fits reports whether so many slots are free: by the semaphore, of which foreign programs take
-// their share, and by the ledger, since a foreign program can post what it never took.
-func (p *Pool) fits(weight int) bool {
-	return p.mem.Gate.Value() >= weight && p.mem.InUse()+weight <= p.mem.Size()
-}
-
-// claimRecord claims a free record and fills it in. The record stays free: if the process is
-// killed, the kernel releases the claim, and nothing has happened.
-func (p *Pool) claimRecord(req request) (ledger.Ref, *ledger.Participant, error) {
-	r, rec, err := p.mem.PeekFree()
-	if r == 0 && err == nil { // the dead in the middle of the line have records, too
+// claimAnyRecord is claimRecord. If there is no free record, it reaps the dead in the middle of the
+// line, which have records too.
+func (p *Pool) claimAnyRecord(req request) (holding, error) {
+	h, err := p.claimRecord(req)
+	if err == ErrFull {
 		if err = p.reapLine(); err == nil {
-			r, rec, err = p.mem.PeekFree()
+			h, err = p.claimRecord(req)
 		}
 	}
-	if r == 0 && err == nil {
-		err = p.fail(ErrFull)
-	}
-	if err == nil {
-		err = p.claim(r)
-	}
-	if err != nil {
-		return 0, nil, err
-	}
-	crash.Point("claimed")
-	rec.Weight.Store(uint32(req.weight))
-	rec.Priority.Store(int32(req.priority))
-	rec.Ticket.Store(p.mem.Ticket.Add(1))
-	rec.Aside.Store(0)
-	rec.PID.Store(p.self.pid)
-	rec.PIDNamespace.Store(p.self.pidNamespace)
-	rec.TimeNamespace.Store(p.self.timeNamespace)
-	rec.UID.Store(p.self.uid)
-	rec.CommandPID.Store(0)
-	rec.CommandSeen.Store(0)
-	rec.Since.Store(p.mem.Clock.Now())
-	rec.Acquired.Store(0)
-	rec.Seen.Store(0)
-	rec.Bell.Store(r)
-	rec.Leaving.Store(ledger.CountCancelled)
-	rec.Guarded.Store(0)
-	rec.SetCommand(req.command)
-	crash.Point("record filled in")
-	return r, rec, nil
-}
-
-// takeSlots makes a holder of a newcomer or of the first in line. If a foreign program was faster,
-// it returns ErrBusy, and nothing has changed.
-func (p *Pool) takeSlots(r ledger.Ref, rec *ledger.Participant, waited time.Duration) (*Lease, error) {
-	rec.Acquired.Store(rec.Since.Load() + int64(waited))
-	if err := p.mem.Change(ledger.OpTake, r, ledger.CountAcquired); err == sem.ErrWouldBlock {
-		return nil, p.fail(ErrBusy)
-	} else if err != nil {
-		return nil, err
-	}
-	p.mem.Waits.Observe(waited)
-	slots := p.slotsOf(r, rec)
-	if len(slots) == 0 { // somebody is scribbling
-		return nil, ledger.ErrSlots
-	}
-	return &Lease{
-		pool: p, id: p.leaseID(r, rec), rec: rec,
-		slots: slots, items: p.itemsOf(slots), waited: waited, guard: -1,
-	}, nil
-}
-
-func (p *Pool) leaseID(r ledger.Ref, rec *ledger.Participant) LeaseID {
-	return LeaseID{p.name, p.id, r, rec.Ticket.Load()}
+	return h, err
 }
 
 func (p *Pool) joinLine(req request) (*place, error) {
-	r, rec, err := p.claimRecord(req)
+	h, err := p.claimAnyRecord(req)
 	if err != nil {
 		return nil, err
 	}
-	rec.Bell.Store(p.sleepers.bellFor(r))
-	if err := p.mem.Change(ledger.OpJoin, r, ledger.CountNothing); err != nil {
-		p.unclaim(r)
+	h.rec.Bell.Store(p.sleepers.bellFor(h.id.r))
+	if err := p.mem.Change(ledger.OpJoin, h.id.r, ledger.CountNothing); err != nil {
+		p.unclaim(h.id.r)
 		return nil, err
 	}
-	return &place{pool: p, id: p.leaseID(r, rec), rec: rec, came: rec.Since.Load()}, nil
+	return &place{pool: p, holding: h, came: h.rec.Since.Load()}, nil
 }
 
-var errNotOwn = errors.New("the caller's record belongs to another participant now")
+var errNotOwn error = problem("the caller's record belongs to another participant now")
 
-// endParticipation ends a participation of this process by an operation, under the ledger lock, and
-// then releases the claim. The order matters: while the claim is held, the record must not be free
-// for others. If the lock cannot be had, only the claim is released. Then the record is reaped as
-// that of a dead process.
-func (p *Pool) endParticipation(limit time.Duration, id LeaseID, op ledger.Op, c ledger.Counter) error {
-	rec, err := p.mem.At(id.r)
-	if err != nil {
-		return err
-	}
+// endParticipation ends a participation of this process: see core.end. If the ledger lock cannot be
+// had, it only releases the claim. Then the record is reaped as that of a dead process.
+func (p *Pool) endParticipation(limit time.Duration, h holding, op ledger.Op, c ledger.Counter) error {
 	locked := false
-	err = p.update(p.open, limit, func() error {
+	err := p.update(p.open, limit, func() error {
 		locked = true
-		if rec.Ticket.Load() != id.ticket {
-			return errNotOwn
-		}
-		defer p.unclaim(id.r)
-		if rec.State.Load() == ledger.StateFree {
-			return errNotOwn
-		}
-		return p.mem.Change(op, id.r, c)
+		return p.end(h, op, c)
 	})
 	if !locked {
-		rec.Leaving.Store(c)
-		p.unclaim(id.r)
+		h.rec.Leaving.Store(c)
+		p.unclaim(h.id.r)
 	}
 	return err
 }

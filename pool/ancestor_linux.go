@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"github.com/poolrun/poolrun/internal/ledger"
 	"golang.org/x/sys/unix"
 )
@@ -37,57 +38,101 @@ func (p *Pool) HeldByAncestor() (id LeaseID, slots []int, items []string, err er
 }
 
 // inheritedGuard returns the holder whose locked guard this process has inherited, 0 for nobody.
-// proc_pid_fdinfo(5) shows the locks of a descriptor. Guards are numbered upwards without a gap,
-// unless the command has closed one.
+// proc_pid_fdinfo(5) shows the locks of a descriptor.
 func (p *Pool) inheritedGuard() ledger.Ref {
-	for fd := highDescriptor; ; fd++ {
-		var st unix.Stat_t
-		if unix.Fstat(fd, &st) != nil {
-			return 0
-		}
-		if st.Dev != p.object.Device || st.Ino != p.object.Inode {
-			continue
-		}
+	for fd := p.nextLedger(highDescriptor); fd >= 0; fd = p.nextLedger(fd + 1) {
 		text, err := readProc("/proc/self/fdinfo/" + strconv.Itoa(fd))
 		if err != nil {
 			continue
 		}
 		text = bytes.ReplaceAll(text, []byte("lock:"), nil)
-		for r, locks := range parseLocks(text, st.Dev, st.Ino) {
+		for r, locks := range parseLocks(text, p.object.Device, p.object.Inode) {
 			if locks.guard {
 				return r
 			}
 		}
 	}
+	return 0
+}
+
+// nextLedger returns the first descriptor of this process, from fd on, that is the ledger, or -1. It
+// ends at the first closed descriptor: guards are numbered upwards without a gap, unless the command
+// has closed one. It is bare Go.
+func (c *core) nextLedger(fd int) int {
+	for ; ; fd++ {
+		var st unix.Stat_t
+		if bare.Sys(unix.SYS_FSTAT, uintptr(fd), bare.Pointer(&st), 0, 0) != 0 {
+			return -1
+		}
+		if c.isLedger(&st) {
+			return fd
+		}
+	}
 }
 
 // commandAmongAncestors returns the holder whose command is this process or an ancestor, 0 for
-// nobody. A command starts after its lease was acquired, and each ancestor before its child. So the
-// search ends at an ancestor that started before all leases.
+// nobody.
 func (p *Pool) commandAmongAncestors() (ledger.Ref, error) {
-	commands := map[int32]ledger.Ref{}
-	oldest := int64(math.MaxInt64)
-	walk := p.mem.Holders()
-	for walk.Next() {
-		if pid := walk.CommandPID.Load(); pid > 0 && walk.PIDNamespace.Load() == p.self.pidNamespace {
-			commands[pid] = walk.Ref
-			oldest = min(oldest, walk.Acquired.Load())
-		}
-	}
-	if len(commands) == 0 || walk.Err != nil {
-		return 0, walk.Err
-	}
-	earliest := uint64(max(oldest+int64(p.self.clock)-tick, 0)) / tick
-	for pid := p.self.pid; pid > 0; { // this process first: the command may have exec'd it
-		rec, err := p.mem.At(commands[pid])
+	walk := p.ancestors()
+	for walk.next() {
+		rec, err := p.mem.At(walk.r)
 		if err == nil && p.commandMayRun(rec) && procIsOwn() {
-			return commands[pid], nil
+			return walk.r, nil
 		}
-		stat, err := readStat(statPath(pid))
-		if err != nil || stat.start < earliest {
-			break
-		}
-		pid = stat.parent
 	}
-	return 0, nil
+	return 0, walk.err
+}
+
+// An ancestorWalk finds the holders whose command has the pid of this process or of an ancestor. A
+// command starts after its lease was acquired, and each ancestor before its child. So the walk ends
+// at an ancestor that started before all leases. Its methods are bare Go.
+type ancestorWalk struct {
+	core     *core
+	r        ledger.Ref // the holder
+	pid      int32      // the next process to look at; 0 at the end
+	earliest uint64     // when the first lease was acquired, in ticks
+	err      error
+}
+
+func (c *core) ancestors() ancestorWalk {
+	oldest := int64(math.MaxInt64)
+	holders := c.mem.Holders()
+	for holders.Next() {
+		if holders.CommandPID.Load() > 0 && holders.PIDNamespace.Load() == c.self.pidNamespace {
+			oldest = min(oldest, holders.Acquired.Load())
+		}
+	}
+	walk := ancestorWalk{core: c, err: holders.Err}
+	if oldest != math.MaxInt64 && holders.Err == nil {
+		walk.pid = c.self.pid // this process first: the command may have exec'd it
+		walk.earliest = uint64(max(oldest+int64(c.self.clock)-tick, 0)) / tick
+	}
+	return walk
+}
+
+func (w *ancestorWalk) next() bool {
+	for w.pid > 0 {
+		pid := w.pid
+		var path statPath
+		if stat, ok := readStat(path.of(pid)); ok && stat.start >= w.earliest {
+			w.pid = stat.parent
+		} else {
+			w.pid = 0
+		}
+		if w.r = w.core.holderOf(pid); w.r != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// holderOf returns a holder whose command has this pid, 0 for nobody.
+func (c *core) holderOf(command int32) ledger.Ref {
+	holders := c.mem.Holders()
+	for holders.Next() {
+		if holders.CommandPID.Load() == command && holders.PIDNamespace.Load() == c.self.pidNamespace {
+			return holders.Ref
+		}
+	}
+	return 0
 }

@@ -1,8 +1,7 @@
 package pool
 
 import (
-	"errors"
-
+	"github.com/poolrun/poolrun/internal/bare"
 	"github.com/poolrun/poolrun/internal/ledger"
 	"github.com/poolrun/poolrun/internal/shm"
 	"golang.org/x/sys/unix"
@@ -12,23 +11,25 @@ import (
 // (fcntl(2)). The kernel releases them when the last descriptor of their open file description is
 // closed: the claim when its process dies, the guard when the command and everything that has
 // inherited it from there have died.
+//
+// All functions but dropClaims and listGuard are bare Go.
 
 func claimByte(r ledger.Ref) int64 { return shm.LockBase + 2*int64(r-1) }
 func guardByte(r ledger.Ref) int64 { return claimByte(r) + 1 }
 
-var errClaimed = errors.New("another program holds a lock on a free record of its ledger")
+var errClaimed error = problem("another program holds a lock on a free record of its ledger")
 
 // claim locks the record until unclaim or the end of this process.
-func (p *Pool) claim(r ledger.Ref) error {
-	err := shm.SetLock(p.object.FD, shm.Exclusive, claimByte(r))
+func (c *core) claim(r ledger.Ref) error {
+	err := shm.SetLock(c.object.FD, shm.Exclusive, claimByte(r))
 	if err == unix.EAGAIN {
 		return errClaimed
 	}
 	return err
 }
 
-func (p *Pool) unclaim(r ledger.Ref) error {
-	return shm.SetLock(p.object.FD, shm.Unlocked, claimByte(r))
+func (c *core) unclaim(r ledger.Ref) error {
+	return shm.SetLock(c.object.FD, shm.Unlocked, claimByte(r))
 }
 
 // dropClaims releases all claims of this open pool at once.
@@ -39,30 +40,30 @@ func (p *Pool) dropClaims() error {
 // isLocked reports whether any process holds the record's claim or guard, isClaimed whether one
 // holds its claim. They ask through a descriptor that never locks, because a process's own locks do
 // not show.
-func (p *Pool) isLocked(r ledger.Ref) (bool, error) { return shm.IsLocked(p.probe, claimByte(r), 2) }
-func (p *Pool) isClaimed(r ledger.Ref) (bool, error) {
-	return shm.IsLocked(p.probe, claimByte(r), 1)
+func (c *core) isLocked(r ledger.Ref) (bool, error) { return shm.IsLocked(c.probe, claimByte(r), 2) }
+func (c *core) isClaimed(r ledger.Ref) (bool, error) {
+	return shm.IsLocked(c.probe, claimByte(r), 1)
 }
 
 // openGuard makes the descriptor that the command inherits, with the guard locked. It is read-only,
 // so that the command cannot write to the ledger through it.
-func (p *Pool) openGuard(r ledger.Ref) (int, error) {
-	low, err := p.object.Reopen(unix.O_RDONLY)
+func (c *core) openGuard(r ledger.Ref) (fd int, err error) {
+	low, err := c.object.Reopen(unix.O_RDONLY)
 	if err != nil {
 		return -1, err
 	}
-	defer unix.Close(low)
 	least := highDescriptor
-	fd, err := unix.FcntlInt(uintptr(low), unix.F_DUPFD_CLOEXEC, least)
-	for err == unix.EINVAL && least > 0 { // RLIMIT_NOFILE is lower than that
+	fd = bare.Sys(unix.SYS_FCNTL, uintptr(low), unix.F_DUPFD_CLOEXEC, uintptr(least), 0)
+	for fd == -int(unix.EINVAL) && least > 0 { // RLIMIT_NOFILE is lower than that
 		least /= 2
-		fd, err = unix.FcntlInt(uintptr(low), unix.F_DUPFD_CLOEXEC, least)
+		fd = bare.Sys(unix.SYS_FCNTL, uintptr(low), unix.F_DUPFD_CLOEXEC, uintptr(least), 0)
 	}
-	if err != nil {
-		return -1, err
+	bare.Sys(unix.SYS_CLOSE, uintptr(low), 0, 0, 0)
+	if fd < 0 {
+		return -1, bare.Error(bare.Errno(fd))
 	}
 	if err := shm.SetLock(fd, shm.Shared, guardByte(r)); err != nil {
-		unix.Close(fd)
+		bare.Sys(unix.SYS_CLOSE, uintptr(fd), 0, 0, 0)
 		return -1, err
 	}
 	return fd, nil
@@ -74,8 +75,15 @@ func (p *Pool) openGuard(r ledger.Ref) (int, error) {
 // grace period (expand_fdtable in fs/file.c).
 const highDescriptor = 50
 
-// unlockGuard releases the guard for all processes that have inherited it.
-func unlockGuard(fd int, r ledger.Ref) error { return shm.SetLock(fd, shm.Unlocked, guardByte(r)) }
+// closeGuard unlocks the guard for all processes that have inherited it, and closes it. So a daemon
+// that the command has left behind holds no slot.
+func closeGuard(fd int, r ledger.Ref) error {
+	err := shm.SetLock(fd, shm.Unlocked, guardByte(r))
+	if closed := bare.Sys(unix.SYS_CLOSE, uintptr(fd), 0, 0, 0); err == nil {
+		err = bare.Error(bare.Errno(closed))
+	}
+	return err
+}
 
 // listGuard notes whether Close has to close a lease's guard.
 func (p *Pool) listGuard(l *Lease, isOpen bool) {

@@ -29,7 +29,7 @@ func (p *Pool) Destroy() error {
 			if p.isUsed() {
 				return p.fail(ErrInUse)
 			}
-			return p.end()
+			return p.endPool()
 		})
 	})
 }
@@ -43,9 +43,9 @@ func (p *Pool) ForceDestroy() error {
 			return err
 		}
 		err := p.safely(func() error {
-			err := p.update(p.open, lockLimit, p.end)
+			err := p.update(p.open, lockLimit, p.endPool)
 			if errors.Is(err, ErrStuck) {
-				err = p.end()
+				err = p.endPool()
 			}
 			return err
 		})
@@ -82,18 +82,15 @@ func (p *Pool) Drain(ctx context.Context) error {
 }
 
 func (p *Pool) drain(ctx context.Context) error {
-	var id LeaseID
-	var rec *ledger.Participant
-	err := p.update(ctx, 0, func() error {
+	var h holding
+	err := p.update(ctx, 0, func() (err error) {
 		if err := p.admitsNewcomers(); err != nil {
 			return err
 		}
-		r, record, err := p.claimRecord(request{weight: 1})
-		if err != nil {
+		if h, err = p.claimAnyRecord(request{weight: 1}); err != nil {
 			return err
 		}
-		id, rec = p.leaseID(r, record), record
-		return p.mem.Change(ledger.OpDrain, r, ledger.CountNothing)
+		return p.mem.Change(ledger.OpDrain, h.id.r, ledger.CountNothing)
 	})
 	if err != nil {
 		return err
@@ -115,31 +112,44 @@ func (p *Pool) drain(ctx context.Context) error {
 				if err := p.reapLine(); err != nil {
 					return err
 				}
-				word = rec.Word.Load()
+				word = h.rec.Word.Load()
 				if ended = !p.isUsed(); ended {
-					return p.end()
+					return p.endPool()
 				}
 				return cause(ctx)
 			})
 		}
 		if err != nil {
-			p.endParticipation(leaveLimit, id, ledger.OpLeave, ledger.CountNothing)
+			p.endParticipation(leaveLimit, h, ledger.OpLeave, ledger.CountNothing)
 		}
 		if ended || err != nil {
 			return err
 		}
-		futex.Sleep(ctx, &rec.Word, word, limit)
+		futex.Sleep(ctx, &h.rec.Word, word, limit)
 	}
 }
 
-// end marks the pool as destroyed, removes its names, and wakes everybody who sleeps in it. If the
+func (p *Pool) admitsNewcomers() error {
+	if p.mem.Life.Load() != ledger.LifeAlive {
+		return p.fail(ErrDestroyed)
+	}
+	if err := p.reapIfDead(p.mem.Drainer()); err != nil {
+		return err
+	}
+	if p.mem.Drainer() != 0 {
+		return p.fail(ErrDraining)
+	}
+	return nil
+}
+
+// endPool marks the pool as destroyed, removes its names, and wakes everybody who sleeps in it. If the
 // process is killed after the mark, the next process that opens the pool removes what is left, and
 // sleepers find the mark by themselves. If the kernel refuses to remove the first name, the pool is
 // as it was.
 //
 // By force it runs without the ledger lock: the mark is one word, and nothing that the owner of the
 // lock may still do takes it back.
-func (p *Pool) end() error {
+func (p *Pool) endPool() error {
 	if err := p.mem.Check(); err != nil {
 		return err
 	}

@@ -16,14 +16,14 @@ import (
 // ErrNotExist, ErrExist, ErrPermission and ErrClosed are also the errors of these names in package
 // io/fs.
 var (
-	ErrInvalid     error = &kind{"invalid %s", fs.ErrInvalid}
-	ErrNotExist    error = &kind{"no pool %s", fs.ErrNotExist}
-	ErrExist       error = &kind{"pool %s exists already", fs.ErrExist}
-	ErrPermission  error = &kind{"cannot use pool %s", fs.ErrPermission} // the caller may not, or must not trust the pool
-	ErrNameTaken   error = &kind{"cannot use pool %s", nil}              // another object has it
-	ErrNoSpace     error = &kind{"no space for pool %s", nil}            // /dev/shm is full
-	ErrUnavailable error = &kind{"cannot use pool %s", nil}              // the system lacks something at the moment
-	ErrStuck       error = &kind{"cannot use pool %s", nil}              // a process holds its lock and does not move
+	ErrInvalid     error = &kind{"invalid %s", &fs.ErrInvalid}
+	ErrNotExist    error = &kind{"no pool %s", &fs.ErrNotExist}
+	ErrExist       error = &kind{"pool %s exists already", &fs.ErrExist}
+	ErrPermission  error = &kind{"cannot use pool %s", &fs.ErrPermission} // the caller may not, or must not trust the pool
+	ErrNameTaken   error = &kind{"cannot use pool %s", nil}               // another object has it
+	ErrNoSpace     error = &kind{"no space for pool %s", nil}             // /dev/shm is full
+	ErrUnavailable error = &kind{"cannot use pool %s", nil}               // the system lacks something at the moment
+	ErrStuck       error = &kind{"cannot use pool %s", nil}               // a process holds its lock and does not move
 	ErrVersion     error = &kind{"pool %s was made by another version of poolrun", nil}
 	ErrDamaged     error = &kind{"pool %s is damaged", nil}
 	ErrDestroyed   error = &kind{"pool %s was destroyed", nil}
@@ -32,17 +32,32 @@ var (
 	ErrBusy        error = &kind{"no free slot in pool %s", nil}
 	ErrTooHeavy    error = &kind{"pool %s has too few slots", nil}
 	ErrFull        error = &kind{"pool %s has no room for another participant", nil}
-	ErrClosed      error = &kind{"pool %s was closed", fs.ErrClosed}
+	ErrClosed      error = &kind{"pool %s was closed", &fs.ErrClosed}
 	ErrReleased    error = &kind{"the lease on a slot of pool %s was released already", nil}
 )
 
+// A kind is a constant, in effect: the compiler makes it, so that bare Go can return it.
 type kind struct {
 	format string
-	is     error // what it is in package io/fs, if anything
+	is     *error // what it is in package io/fs, if anything
 }
 
 func (k *kind) Error() string { return strings.ReplaceAll(k.format, " %s", "") }
-func (k *kind) Unwrap() error { return k.is }
+
+func (k *kind) Unwrap() error {
+	if k.is == nil {
+		return nil
+	}
+	return *k.is
+}
+
+// errBehind is ErrBusy for a newcomer that has a waiter before it.
+var errBehind error = &kind{"no free slot in pool %s", nil}
+
+// A problem is an error of bare Go that is not of a special kind.
+type problem string
+
+func (p problem) Error() string { return string(p) }
 
 // An Error says what is wrong with which pool.
 type Error struct {
@@ -68,10 +83,17 @@ func (e *Error) Unwrap() []error {
 
 func (p *Pool) fail(kind error) error { return &Error{p.name, kind, nil} }
 
-// explain makes an Error of any error, except of a context's.
+// explain makes an Error of any error, except of a context's. An error of bare Go does not name the
+// pool.
 func explain(name string, err error) error {
 	if err == nil || errors.As(err, new(*Error)) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
+	}
+	if err == errBehind {
+		err = ErrBusy
+	}
+	if k, ok := err.(*kind); ok {
+		return &Error{name, k, nil}
 	}
 	return &Error{name, kindOf(err), err}
 }

@@ -8,15 +8,13 @@ import (
 	"time"
 
 	"github.com/poolrun/poolrun/internal/ledger"
-	"golang.org/x/sys/unix"
 )
 
 // A Lease is what a holder has: its slots, until Release or the end of the process. After Release
 // its methods change nothing and return ErrReleased, and after the pool was closed ErrClosed.
 type Lease struct {
+	holding
 	pool   *Pool
-	id     LeaseID
-	rec    *ledger.Participant
 	slots  []int
 	items  []string
 	waited time.Duration
@@ -112,18 +110,11 @@ func (l *Lease) CheckGuard() (open bool, err error) {
 func (l *Lease) Release() error {
 	return l.use(func() error {
 		l.released = true
-		err := l.closeGuard()
-		return errors.Join(err, l.pool.endParticipation(lockLimit, l.id, ledger.OpGive, ledger.CountReleased))
+		var err error
+		if l.guard >= 0 {
+			l.pool.listGuard(l, false)
+			err = closeGuard(l.guard, l.id.r)
+		}
+		return errors.Join(err, l.pool.endParticipation(lockLimit, l.holding, ledger.OpGive, ledger.CountReleased))
 	})
-}
-
-// closeGuard unlocks the guard for all processes that have inherited it: a daemon that the command
-// has left behind holds no slot.
-func (l *Lease) closeGuard() error {
-	if l.guard < 0 {
-		return nil
-	}
-	l.pool.listGuard(l, false)
-	err := unlockGuard(l.guard, l.id.r)
-	return errors.Join(err, unix.Close(l.guard))
 }

@@ -1,10 +1,10 @@
 package pool
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"github.com/poolrun/poolrun/internal/ledger"
 )
 
@@ -25,7 +25,24 @@ func (l *Lease) ID() LeaseID { return l.id }
 func (l *Lease) Hold() LeaseID { return l.id }
 
 func (id LeaseID) String() string {
-	return fmt.Sprintf("%s/%x/%d/%d", id.Pool, id.pool, id.r, id.ticket)
+	var buffer [maxLeaseID]byte
+	text := bare.In(buffer[:])
+	id.write(&text)
+	return text.String()
+}
+
+// maxLeaseID is how long the text of a LeaseID can be.
+const maxLeaseID = 1 + maxNameBytes + 1 + 16 + 1 + 10 + 1 + 20
+
+// write is bare Go.
+func (id LeaseID) write(text *bare.Text) {
+	text.Add(id.Pool)
+	text.AddByte('/')
+	text.AddNumber(id.pool, 16)
+	text.AddByte('/')
+	text.AddNumber(uint64(id.r), 10)
+	text.AddByte('/')
+	text.AddNumber(id.ticket, 10)
 }
 
 // ParseLeaseIDs parses the texts of any number of lease IDs in a row. It skips what is not one: a
@@ -48,14 +65,13 @@ func ParseLeaseIDs(text string) []LeaseID {
 // if the lease is one on another pool, or is not held any more.
 func (p *Pool) HeldSlots(id LeaseID) (slots []int, items []string, err error) {
 	err = p.use(func() error {
-		rec, err := p.mem.At(id.r)
-		if err != nil || id.Pool != p.name || id.pool != p.id ||
-			rec.State.Load() != ledger.StateHeld || rec.Ticket.Load() != id.ticket {
+		h, held := p.names(id)
+		if !held {
 			return nil
 		}
-		dead, err := p.isDead(id.r, rec)
+		dead, err := p.isDead(id.r, h.rec)
 		if !dead && err == nil {
-			slots = p.slotsOf(id.r, rec)
+			slots = p.slotsOf(h)
 			items = p.itemsOf(slots)
 		}
 		return err
@@ -63,16 +79,10 @@ func (p *Pool) HeldSlots(id LeaseID) (slots []int, items []string, err error) {
 	return slots, items, err
 }
 
-// slotsOf lists a participant's slots in ascending order.
-func (p *Pool) slotsOf(r ledger.Ref, rec *ledger.Participant) []int {
-	slots := make([]int, 0, 1)
-	weight := int(rec.Weight.Load())
-	for i := p.mem.NextSlot(r, 0); i >= 0; i = p.mem.NextSlot(r, i+1) {
-		if slots = append(slots, i); len(slots) == weight {
-			break
-		}
-	}
-	return slots
+// slotsOf lists a holder's slots in ascending order.
+func (p *Pool) slotsOf(h holding) []int {
+	slots := make([]int, min(h.rec.Weight.Load(), MaxSlots))
+	return slots[:p.listSlots(h.id.r, slots)]
 }
 
 // itemsOf lists what slots stand for: nothing if the pool has no items.

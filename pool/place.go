@@ -18,9 +18,8 @@ import (
 // next. A first in line can die or be stopped. So every sleeper watches the gate (doze_linux.go),
 // and one that finds it deserted steps in (stepIn).
 type place struct {
+	holding
 	pool *Pool
-	id   LeaseID
-	rec  *ledger.Participant
 	came int64 // by the ledger's clock, like the other moments
 
 	first  int64 // since when it is first in line, 0 if it is not
@@ -156,8 +155,11 @@ func (pl *place) look(ctx context.Context) (v view, err error) {
 		if !p.fits(weight) {
 			return nil
 		}
-		v.lease, err = p.takeSlots(pl.id.r, rec, ledger.Ago(now, pl.came))
-		if errors.Is(err, ErrBusy) {
+		waited := ledger.Ago(now, pl.came)
+		pl.slot, err = p.takeSlots(pl.holding, waited)
+		if err == nil {
+			v.lease = p.newLease(pl.holding, waited)
+		} else if err == ErrBusy {
 			return nil
 		}
 		return err
@@ -239,5 +241,5 @@ func (pl *place) leaveLine(why error) error {
 	if errors.Is(why, context.DeadlineExceeded) {
 		counter = ledger.CountTimedOut
 	}
-	return pl.pool.endParticipation(leaveLimit, pl.id, ledger.OpLeave, counter)
+	return pl.pool.endParticipation(leaveLimit, pl.holding, ledger.OpLeave, counter)
 }

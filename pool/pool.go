@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"sync"
 
@@ -15,12 +16,7 @@ import (
 // A Pool is an open pool. Its methods may be called by many goroutines at once. After Close they
 // change nothing and return ErrClosed, and so do those of its leases.
 type Pool struct {
-	name   string
-	object *shm.Object   // the ledger: one open file description for its lock and all claims
-	mem    ledger.Memory // the ledger and the gate
-	probe  int           // the ledger again, only to ask for locks
-	id     uint64        // the ledger's, as it was when the pool was opened
-	self   identity
+	core
 
 	turnstile chan struct{} // full while a goroutine of this process has the ledger lock
 	sleepers  sleepers
@@ -83,19 +79,13 @@ func openLedger(name string, access shm.Access) (*Pool, error) {
 }
 
 func newPool(name string, object *shm.Object) (*Pool, error) {
-	p := &Pool{
-		name: name, object: object, mem: ledger.Memory{Ledger: shm.View[ledger.Ledger](object)},
-		probe: -1, turnstile: make(chan struct{}, 1), guards: map[*Lease]bool{},
-	}
+	p := &Pool{core: core{name: name, object: *object, probe: -1}, turnstile: make(chan struct{}, 1), guards: map[*Lease]bool{}}
 	p.open, p.close = context.WithCancelCause(context.Background())
-	err := p.safely(func() (err error) {
-		if p.self, err = ownIdentity(); err != nil {
-			return err
+	err := p.safely(func() error {
+		if err := p.self.find(); err != nil {
+			return fmt.Errorf("/proc is needed: %w", err)
 		}
-		p.mem.Clock = p.self.clock
-		p.id = p.mem.ID.Load()
-		p.probe, err = object.Reopen(unix.O_RDONLY)
-		return err
+		return p.attach(name)
 	})
 	if err != nil {
 		p.Close()

@@ -3,66 +3,15 @@ package pool
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"github.com/poolrun/poolrun/internal/ledger"
 	"golang.org/x/sys/unix"
 )
-
-// An identity says which process a participant is.
-type identity struct {
-	pid           int32
-	pidNamespace  uint32 // inodes: numbers count in their own namespace only
-	timeNamespace uint32
-	uid           uint32
-	clock         ledger.Clock
-}
-
-func ownIdentity() (self identity, err error) {
-	var st unix.Stat_t
-	if err := unix.Stat("/proc/self/ns/pid", &st); err != nil {
-		return self, fmt.Errorf("/proc is needed: %w", err)
-	}
-	self = identity{pid: int32(os.Getpid()), pidNamespace: uint32(st.Ino), uid: uint32(os.Getuid())}
-	self.timeNamespace, self.clock, err = timeNamespace()
-	return self, err
-}
-
-// The inode of the initial time namespace (TIME_NS_INIT_INO, linux/nsfs.h).
-const initialTimeNamespace = 0xEFFFFFFA
-
-// timeNamespace identifies the caller's time namespace, 0 on a kernel that has none, and returns
-// its offset of CLOCK_BOOTTIME from the machine's.
-func timeNamespace() (inode uint32, clock ledger.Clock, err error) {
-	var st unix.Stat_t
-	switch err := unix.Stat("/proc/self/ns/time", &st); {
-	case errors.Is(err, fs.ErrNotExist):
-		return 0, 0, nil
-	case err != nil:
-		return 0, 0, err
-	case st.Ino == initialTimeNamespace:
-		return initialTimeNamespace, 0, nil
-	}
-	text, err := readProc("/proc/self/timens_offsets")
-	if err != nil {
-		return 0, 0, err
-	}
-	for line := range bytes.Lines(text) {
-		fields := bytes.Fields(line)
-		if len(fields) != 3 || string(fields[0]) != "boottime" {
-			continue
-		}
-		seconds, err1 := strconv.ParseInt(string(fields[1]), 10, 64)
-		nanoseconds, err2 := strconv.ParseInt(string(fields[2]), 10, 64)
-		return uint32(st.Ino), ledger.Clock(seconds*1e9 + nanoseconds), errors.Join(err1, err2)
-	}
-	return 0, 0, errors.New("/proc/self/timens_offsets has no line for boottime")
-}
 
 // ticks is the present moment in the unit and by the clock of proc_pid_stat(5), field 22: USER_HZ
 // of CLOCK_BOOTTIME as the reader's time namespace shows it (fs/proc/array.c). So two such numbers
@@ -122,8 +71,9 @@ func mayRun(pid int32, seen uint64) bool {
 	if seen == 0 || !procIsOwn() {
 		return true
 	}
-	stat, err := readStat(statPath(pid))
-	return err != nil || stat.start <= seen
+	var path statPath
+	stat, ok := readStat(path.of(pid))
+	return !ok || stat.start <= seen
 }
 
 // The inode of the initial pid namespace (PID_NS_INIT_INO, linux/nsfs.h).
@@ -163,14 +113,6 @@ func (own identity) findElsewhere(pid int32) (found, certain bool) {
 	return false, certain
 }
 
-// isOpenIn reports whether a process has the ledger open as this descriptor. It also reports false
-// if this process may not look (proc_pid_fd(5)).
-func (p *Pool) isOpenIn(pid int32, fd int) bool {
-	var st unix.Stat_t
-	err := unix.Stat("/proc/"+strconv.Itoa(int(pid))+"/fd/"+strconv.Itoa(fd), &st)
-	return err == nil && st.Dev == p.object.Device && st.Ino == p.object.Inode
-}
-
 // procIsOwn reports whether the pids in /proc are those of this process's own namespace. A mount
 // can show another namespace's. Then NSpid in proc_pid_status(5) lists this process by more than
 // one number, or by another.
@@ -203,20 +145,48 @@ type procStat struct {
 	start  uint64 // field 22: see ticks
 }
 
-// readStat reads a stat file of /proc.
-func readStat(path string) (procStat, error) {
-	text, err := readProc(path)
-	if err != nil {
-		return procStat{}, err
-	}
+// readStat reads a stat file of /proc. The path is a C string. It is bare Go.
+func readStat(path *byte) (stat procStat, ok bool) {
+	var buffer [1024]byte
+	text, errno := bare.ReadFile(path, buffer[:])
 	// Field 2, the command's name in parentheses, can contain any byte.
-	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
-	if len(fields) < 20 {
-		return procStat{}, errors.New("cannot parse " + path)
+	end := len(text) - 1
+	for end >= 0 && text[end] != ')' {
+		end--
 	}
-	parent, err1 := strconv.ParseInt(string(fields[4-3]), 10, 32)
-	start, err2 := strconv.ParseUint(string(fields[22-3]), 10, 64)
-	return procStat{fields[0][0], int32(parent), start}, errors.Join(err1, err2)
+	if errno != 0 || end < 0 {
+		return stat, false
+	}
+	text = text[end+1:]
+	for i := 3; i <= 22; i++ {
+		var field string
+		if field, text = bare.Field(text); field == "" {
+			return stat, false
+		}
+		n, isNumber := bare.Number(field, 10)
+		switch i {
+		case 3:
+			stat.state = field[0]
+		case 4:
+			stat.parent, ok = int32(n), isNumber
+		case 22:
+			stat.start, ok = n, ok && isNumber
+		}
+	}
+	return stat, ok
+}
+
+// A statPath is the path of a process's stat file, a C string.
+type statPath [32]byte
+
+// of returns the path for a process. It is bare Go.
+func (s *statPath) of(pid int32) *byte {
+	path := bare.In(s[:])
+	path.Add("/proc/")
+	path.AddNumber(uint64(max(pid, 0)), 10)
+	path.Add("/stat")
+	path.End()
+	return &s[0]
 }
 
 // readProc reads a file of /proc that is a single record, however long (a status lists all groups):
@@ -237,8 +207,6 @@ func readProc(path string) (text []byte, err error) {
 	}
 	return text, nil
 }
-
-func statPath(pid int32) string { return "/proc/" + strconv.Itoa(int(pid)) + "/stat" }
 
 // isStopped reports whether every thread of a participant's process is stopped, by a signal or a
 // tracer, as far as this process can tell. isRunnable reports whether a thread is running or about
@@ -264,7 +232,7 @@ func (p *Pool) threadStates(rec *ledger.Participant) (states []byte) {
 		return nil
 	}
 	for _, task := range tasks {
-		if stat, err := readStat(dir + "/" + task.Name() + "/stat"); err == nil {
+		if stat, ok := readStat(bare.C(dir + "/" + task.Name() + "/stat\x00")); ok {
 			states = append(states, stat.state)
 		}
 	}

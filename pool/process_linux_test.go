@@ -8,9 +8,10 @@ import (
 // A pid that has gone to another process names nobody: that one has started since.
 func TestAPidIsRunningOnlyWhileItsProcessIs(t *testing.T) {
 	pid := int32(os.Getpid())
-	self, err := readStat(statPath(pid))
-	if err != nil {
-		t.Fatal(err)
+	var path statPath
+	self, ok := readStat(path.of(pid))
+	if !ok {
+		t.Fatal("cannot read the stat file of this process")
 	}
 	if self.start > ticks() {
 		t.Errorf("started at %d, and now it is %d", self.start, ticks())

@@ -111,7 +111,7 @@ func (p *Pool) readOnlyStatus() (s Status, err error) {
 		mem := p.mem
 		mem.Ledger, mem.Draft = new(ledger.Ledger), true
 		p.mem.CopyTo(mem.Ledger)
-		draft := &Pool{name: p.name, object: p.object, mem: mem, probe: p.probe, id: p.id, self: p.self}
+		draft := &Pool{core: core{name: p.name, object: p.object, mem: mem, probe: p.probe, id: p.id, self: p.self}}
 		if _, err := mem.Mend(); err != nil {
 			return err
 		}
@@ -190,7 +190,7 @@ func (p *Pool) status(missing int) (s Status, err error) {
 			return s, err
 		}
 		rec := holders.Participant
-		slots := p.slotsOf(holders.Ref, rec)
+		slots := p.slotsOf(holding{id: LeaseID{r: holders.Ref}, rec: rec})
 		s.Holders = append(s.Holders, Holder{
 			Slots: slots, Items: p.itemsOf(slots), PID: int(rec.PID.Load()), CommandPID: int(rec.CommandPID.Load()),
 			uid: rec.UID.Load(), Orphaned: !claimed, Acquired: when(rec.Acquired.Load()),

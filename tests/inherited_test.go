@@ -49,7 +49,7 @@ var inherited = map[string]func(){
 		for _, resource := range limits {
 			var limit unix.Rlimit
 			check(unix.Getrlimit(resource, &limit))
-			limit.Cur = min(limit.Max, 1500<<20)
+			limit.Cur = min(limit.Max, 1900<<20) // enough for the runtime of this program, too
 			if resource == unix.RLIMIT_NOFILE {
 				limit.Cur = 100
 			}
@@ -57,7 +57,7 @@ var inherited = map[string]func(){
 		}
 	},
 	"hard limits": func() {
-		check(unix.Setrlimit(unix.RLIMIT_AS, &unix.Rlimit{Cur: 1500 << 20, Max: 1600 << 20}))
+		check(unix.Setrlimit(unix.RLIMIT_AS, &unix.Rlimit{Cur: 1900 << 20, Max: 1950 << 20}))
 		check(unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: 300 << 20, Max: 300 << 20}))
 		check(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 20, Max: 30}))
 		check(unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 0, Max: 1 << 20}))

@@ -50,6 +50,15 @@ func At(address uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Point
 //go:nosplit
 func Errno(result int) syscall.Errno { return syscall.Errno(max(-result, 0)) }
 
+// Error is an errno as an error, nil for 0. The runtime has a table of the values of small numbers
+// (staticuint64s), so the conversion allocates nothing.
+func Error(errno syscall.Errno) error {
+	if errno == 0 {
+		return nil
+	}
+	return errno
+}
+
 // String is the text of a C string, which shares its memory.
 //
 //go:nosplit
@@ -73,22 +82,24 @@ func Contains(text, part string) bool {
 	return false
 }
 
-// ReadFile reads the beginning of a file, as much as fits the buffer. The path is a C string.
-func ReadFile(path *byte, buffer []byte) (n int, errno syscall.Errno) {
-	fd := Sys(syscall.SYS_OPENAT, AtCWD, Pointer(path), syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+// C returns a constant text, which ends with a NUL, as a C string.
+//
+//go:nosplit
+func C(text string) *byte { return unsafe.StringData(text) }
+
+// ReadFile reads the beginning of a file of /proc, as much as fits the buffer. A short read is the
+// end of such a file (fs/seq_file.c).
+func ReadFile(path *byte, buffer []byte) (text string, errno syscall.Errno) {
+	fd := Sys(unix.SYS_OPENAT, AtCWD, Pointer(path), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if fd < 0 {
-		return 0, Errno(fd)
+		return "", Errno(fd)
 	}
-	for n < len(buffer) {
-		got := Sys(syscall.SYS_READ, uintptr(fd), Pointer(&buffer[n]), uintptr(len(buffer)-n), 0)
-		if got <= 0 {
-			errno = Errno(got)
-			break
-		}
-		n += got
+	n := Sys(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(buffer))), uintptr(len(buffer)), 0)
+	Sys(unix.SYS_CLOSE, uintptr(fd), 0, 0, 0)
+	if n < 0 || n > len(buffer) {
+		return "", Errno(n)
 	}
-	Sys(syscall.SYS_CLOSE, uintptr(fd), 0, 0, 0)
-	return n, errno
+	return unsafe.String(unsafe.SliceData(buffer), n), 0
 }
 
 // AtCWD is AT_FDCWD of openat(2).

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"golang.org/x/sys/unix"
 )
 
@@ -60,13 +61,10 @@ func WakeUntil(awake <-chan struct{}, word *atomic.Pointer[atomic.Uint32]) {
 }
 
 // Wake wakes up to n of the processes that sleep on word, the longest sleeper first. It returns how
-// many it has woken.
+// many it has woken. It is bare Go.
 func Wake(word *atomic.Uint32, n int) int {
-	woken, _, errno := unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), opWake, uintptr(n), 0, 0, 0)
-	if errno != 0 { // EFAULT: the object behind the word was truncated
-		return 0
-	}
-	return int(woken)
+	// EFAULT: the object behind the word was truncated.
+	return max(bare.Sys(unix.SYS_FUTEX, bare.Pointer(word), opWake, uintptr(n), 0), 0)
 }
 
 // wait ignores the outcome of the system call. Each of them (woken, EAGAIN, ETIMEDOUT, EINTR,

@@ -4,6 +4,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"golang.org/x/sys/unix"
 )
 
@@ -34,7 +35,7 @@ func (c Clock) Now() int64 { return BootTime() - int64(c) }
 // BootTime is CLOCK_BOOTTIME of the caller's time namespace, in nanoseconds.
 func BootTime() int64 {
 	var ts unix.Timespec
-	unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, uintptr(unsafe.Pointer(&ts)), 0)
+	bare.Sys(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, bare.Pointer(&ts), 0, 0)
 	return ts.Nano()
 }
 

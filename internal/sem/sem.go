@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"sync/atomic"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"github.com/poolrun/poolrun/internal/futex"
 	"github.com/poolrun/poolrun/internal/shm"
 )
@@ -57,11 +58,13 @@ const (
 
 // File is the name of a semaphore's file in /dev/shm (sem_overview(7)). The semaphore's own name
 // begins with a slash.
-func File(name string) string { return "sem." + name[1:] }
+func File(name string) string { return filePrefix + name[1:] }
+
+const filePrefix = "sem."
 
 // A Sem is an open semaphore.
 type Sem struct {
-	*shm.Object
+	shm.Object
 	memory *layout
 }
 
@@ -71,7 +74,20 @@ func Open(name string, access shm.Access) (*Sem, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Sem{object, shm.View[layout](object)}, nil
+	return &Sem{*object, shm.View[layout](object)}, nil
+}
+
+// TryOpen is Open in bare Go. It reports false if that fails, for whatever reason.
+func (s *Sem) TryOpen(name string, access shm.Access) bool {
+	var buffer [256]byte
+	file := bare.In(buffer[:])
+	file.Add(filePrefix)
+	file.Add(name[1:])
+	if refusal, errno := s.Object.TryOpen(file.String(), size, access); refusal != shm.Accepted || errno != 0 {
+		return false
+	}
+	s.memory = shm.View[layout](&s.Object)
+	return true
 }
 
 // Make makes a semaphore without a name. It vanishes with the process unless it is linked.
@@ -80,7 +96,7 @@ func Make(value int, mode fs.FileMode, owner shm.Owner, tag Tag) (*Sem, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sem{object, shm.View[layout](object)}
+	s := &Sem{*object, shm.View[layout](object)}
 	s.memory.data.Store(uint64(value))
 	s.memory.shared.Store(sharedFutex)
 	s.memory.tag.Store(uint64(tag))

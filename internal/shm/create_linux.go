@@ -65,7 +65,16 @@ func setUp(fd int, size int64, mode fs.FileMode, owner Owner) (*Object, error) {
 	if err := reserve(fd, size); err != nil {
 		return nil, err
 	}
-	return mapObject(fd, size, ReadWrite)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, err
+	}
+	o := new(Object)
+	o.describe(fd, &st)
+	if errno := o.mapFile(size, ReadWrite); errno != 0 {
+		return nil, errno
+	}
+	return o, nil
 }
 
 func (o Owner) String() string {
@@ -162,7 +171,7 @@ func removeIfStale(file string) {
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
-	if unix.Fstat(fd, &st) == nil && wrongType(&st) == "" && int(st.Uid) == os.Geteuid() &&
+	if unix.Fstat(fd, &st) == nil && wrongType(&st) == Accepted && int(st.Uid) == os.Geteuid() &&
 		SetLock(fd, Exclusive, temporaryByte) == nil && IsNamed(file, st.Ino) {
 		Unlink(file)
 	}

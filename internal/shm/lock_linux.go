@@ -2,29 +2,37 @@ package shm
 
 import (
 	"context"
-	"unsafe"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"golang.org/x/sys/unix"
 )
 
 // Locks on an object's file. They belong to an open file description, and the kernel releases them
 // with its last descriptor: flock(2), and open file description locks on single bytes (fcntl(2),
-// F_OFD_SETLK). The two kinds do not affect each other. System calls that cannot block are raw: the
-// Go scheduler need not hear of them.
+// F_OFD_SETLK). The two kinds do not affect each other. All functions except for Lock are bare Go.
 
 // LockBase is the first byte that may be locked, far behind the data.
 const LockBase = 1 << 40
 
 // TryLock takes flock(LOCK_EX) if the lock is free.
 func TryLock(fd int) (locked bool, err error) {
-	_, _, errno := unix.RawSyscall(unix.SYS_FLOCK, uintptr(fd), unix.LOCK_EX|unix.LOCK_NB, 0)
-	switch errno {
-	case 0:
-		return true, nil
-	case unix.EWOULDBLOCK:
+	errno := bare.Errno(bare.Sys(unix.SYS_FLOCK, uintptr(fd), unix.LOCK_EX|unix.LOCK_NB, 0, 0))
+	if errno == unix.EWOULDBLOCK {
 		return false, nil
 	}
-	return false, errno
+	return errno == 0, bare.Error(errno)
+}
+
+// TryLockOften is TryLock, repeated while other processes run. A process that holds the lock for
+// microseconds gives it back in that time.
+func TryLockOften(fd int) (locked bool, err error) {
+	for range 50 {
+		if locked, err = TryLock(fd); locked || err != nil {
+			break
+		}
+		bare.Sys(unix.SYS_SCHED_YIELD, 0, 0, 0, 0)
+	}
+	return locked, err
 }
 
 // Lock takes flock(LOCK_EX) and waits for it until ctx is done. Then it returns ctx's error. After
@@ -33,14 +41,11 @@ func TryLock(fd int) (locked bool, err error) {
 // was closed in the meantime: its number may belong to another file, and the kernel releases the
 // lock with the wait's own reference to the open file description.
 func Lock(ctx context.Context, fd int, failed func(locked bool)) error {
-	for range yields {
-		if locked, err := TryLock(fd); locked || err != nil {
-			if err != nil {
-				failed(false)
-			}
-			return err
-		}
-		unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+	if locked, err := TryLockOften(fd); locked {
+		return nil
+	} else if err != nil {
+		failed(false)
+		return err
 	}
 	got := make(chan error, 1)
 	go func() { got <- retry(func() error { return unix.Flock(fd, unix.LOCK_EX) }) }()
@@ -56,12 +61,8 @@ func Lock(ctx context.Context, fd int, failed func(locked bool)) error {
 	}
 }
 
-// yields is how often Lock lets other processes run before it waits in a thread of its own. A
-// process that holds the lock for microseconds needs no more.
-const yields = 50
-
 // Unlock releases flock(LOCK_EX).
-func Unlock(fd int) { unix.RawSyscall(unix.SYS_FLOCK, uintptr(fd), unix.LOCK_UN, 0) }
+func Unlock(fd int) { bare.Sys(unix.SYS_FLOCK, uintptr(fd), unix.LOCK_UN, 0, 0) }
 
 // A ByteLock is a kind of lock on a byte.
 type ByteLock int16
@@ -79,22 +80,17 @@ func SetLock(fd int, kind ByteLock, at int64) error { return SetLocks(fd, kind, 
 // SetLocks is SetLock for a range of bytes.
 func SetLocks(fd int, kind ByteLock, start, length int64) error {
 	lock := unix.Flock_t{Type: int16(kind), Start: start, Len: length}
-	_, _, errno := unix.RawSyscall(unix.SYS_FCNTL, uintptr(fd), unix.F_OFD_SETLK, uintptr(unsafe.Pointer(&lock)))
-	switch errno {
-	case 0:
-		return nil
-	case unix.EACCES: // POSIX allows either
-		return unix.EAGAIN
+	errno := bare.Errno(bare.Sys(unix.SYS_FCNTL, uintptr(fd), unix.F_OFD_SETLK, bare.Pointer(&lock), 0))
+	if errno == unix.EACCES { // POSIX allows either
+		errno = unix.EAGAIN
 	}
-	return errno
+	return bare.Error(errno)
 }
 
 // IsLocked reports whether another open file description has a lock in a range of bytes. Length 0
 // means all bytes that follow.
 func IsLocked(fd int, start, length int64) (bool, error) {
 	lock := unix.Flock_t{Type: unix.F_WRLCK, Start: start, Len: length}
-	if err := unix.FcntlFlock(uintptr(fd), unix.F_OFD_GETLK, &lock); err != nil {
-		return false, err
-	}
-	return lock.Type != unix.F_UNLCK, nil
+	errno := bare.Errno(bare.Sys(unix.SYS_FCNTL, uintptr(fd), unix.F_OFD_GETLK, bare.Pointer(&lock), 0))
+	return errno == 0 && lock.Type != unix.F_UNLCK, bare.Error(errno)
 }

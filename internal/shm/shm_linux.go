@@ -3,13 +3,14 @@
 package shm
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"strconv"
+	"syscall"
 	"time"
 	"unsafe"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"golang.org/x/sys/unix"
 )
 
@@ -29,7 +30,8 @@ type Object struct {
 	Owner    Owner
 	data     []byte
 
-	temporary string // the name of an object that was made without O_TMPFILE and is not linked yet
+	refusedSize [2]int64 // why it was refused: the size that it has, and the one that was expected
+	temporary   string   // the name of an object that was made without O_TMPFILE and is not linked yet
 }
 
 // Access says what Open asks for.
@@ -44,96 +46,111 @@ const (
 // Open opens and maps the object with this file name. It refuses (see Refused) a file that is not a
 // regular one of exactly this size, and, for writing, one whose owner is not trusted: see trusted.
 func Open(file string, size int64, access Access) (*Object, error) {
+	o := new(Object)
+	refusal, errno := o.TryOpen(file, size, access)
+	for range 100 {
+		if errno != unix.EWOULDBLOCK { // a lease of another process, see openFile
+			break
+		}
+		time.Sleep(time.Millisecond)
+		refusal, errno = o.TryOpen(file, size, access)
+	}
+	switch {
+	case refusal != Accepted:
+		return nil, refusal.explain(file, o.Owner, o.refusedSize)
+	case errno == unix.EACCES:
+		return nil, fmt.Errorf("%s: %w%s", Path(file), errno, ownedBy(file))
+	case errno != 0:
+		return nil, errno
+	}
+	return o, nil
+}
+
+// TryOpen is Open in bare Go. After an error the object has no descriptor and no memory.
+func (o *Object) TryOpen(file string, size int64, access Access) (Refusal, syscall.Errno) {
 	flags := unix.O_RDWR
 	if access == ReadOnly {
 		flags = unix.O_RDONLY
 	}
-	// With O_NONBLOCK a FIFO of that name does not block the open, and a lease of another process
-	// (IsOnlyUser), which it has for a moment, makes it fail with EWOULDBLOCK.
-	fd, err := unix.Open(Path(file), flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	for range 100 {
-		if err != unix.EWOULDBLOCK {
-			break
-		}
-		time.Sleep(time.Millisecond)
-		fd, err = unix.Open(Path(file), flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	}
-	switch err {
-	case nil:
+	fd := openFile(file, flags)
+	switch errno := bare.Errno(fd); errno {
+	case 0:
 	case unix.ELOOP:
-		return nil, &Refused{File: file, Reason: "is a symbolic link"}
+		return isSymbolicLink, 0
 	case unix.EISDIR:
-		return nil, &Refused{File: file, Reason: "is a directory"}
-	case unix.EACCES:
-		return nil, fmt.Errorf("%s: %w%s", Path(file), err, ownedBy(file))
+		return isDirectory, 0
 	case unix.ENXIO: // a socket
-		return nil, &Refused{File: file, Reason: "is not a regular file"}
+		return isSpecial, 0
 	default:
-		return nil, err
+		return Accepted, errno
 	}
+	refusal, errno := o.accept(fd, size, access)
+	if refusal != Accepted || errno != 0 {
+		bare.Sys(unix.SYS_CLOSE, uintptr(fd), 0, 0, 0)
+	}
+	return refusal, errno
+}
+
+// openFile opens a file of the directory. A symbolic link is not followed. With O_NONBLOCK a FIFO of
+// that name does not block the open, and a lease of another process (IsOnlyUser), which it has for a
+// moment, makes it fail with EWOULDBLOCK.
+func openFile(file string, flags int) (fd int) {
+	var buffer [unix.PathMax]byte
+	path := bare.In(buffer[:])
+	path.Add(Dir)
+	path.Add("/")
+	path.Add(file)
+	path.End()
+	return bare.Sys(unix.SYS_OPENAT, bare.AtCWD, bare.Pointer(&buffer), uintptr(flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC), 0)
+}
+
+// accept maps an open file, unless it is refused.
+func (o *Object) accept(fd int, size int64, access Access) (Refusal, syscall.Errno) {
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		unix.Close(fd)
-		return nil, err
+	if errno := bare.Errno(bare.Sys(unix.SYS_FSTAT, uintptr(fd), bare.Pointer(&st), 0, 0)); errno != 0 {
+		return Accepted, errno
 	}
-	refused := &Refused{File: file, Reason: wrongType(&st)}
-	mayWrite := access == ReadOnly || trusted(&st) || access == Manage && unix.Geteuid() == 0
-	if refused.Reason == "" && !mayWrite {
-		refused = &Refused{file, "belongs to " + ownerName(st.Uid) + ", who is neither you nor root, and is not shared through a group of yours", fs.ErrPermission}
+	o.describe(fd, &st)
+	if refusal := wrongType(&st); refusal != Accepted {
+		return refusal, 0
 	}
-	if refused.Reason == "" && st.Size != size {
-		refused = &Refused{file, fmt.Sprintf("has %d bytes instead of %d", st.Size, size), ErrWrongSize}
+	mayWrite := access == ReadOnly || trusted(&st) || access == Manage && geteuid() == 0
+	switch {
+	case !mayWrite:
+		return isUntrusted, 0
+	case st.Size != size:
+		o.refusedSize = [2]int64{st.Size, size}
+		return hasWrongSize, 0
 	}
-	if refused.Reason != "" {
-		unix.Close(fd)
-		return nil, refused
-	}
-	object, err := mapObject(fd, size, access)
-	if err != nil {
-		unix.Close(fd)
-	}
-	return object, err
+	return Accepted, o.mapFile(size, access)
 }
 
-// Refused is the error for an object that is not what it should be.
-type Refused struct {
-	File, Reason string
-	Kind         error // fs.ErrPermission, ErrWrongSize, or nil for a file that is not a regular one
+// describe notes what is known of an open file.
+func (o *Object) describe(fd int, st *unix.Stat_t) {
+	o.FD, o.Device, o.Inode = fd, st.Dev, st.Ino
+	o.Mode, o.Owner = fs.FileMode(st.Mode).Perm(), Owner{int(st.Uid), int(st.Gid)}
 }
 
-// ErrWrongSize is the kind of an object that has another size than expected.
-var ErrWrongSize = errors.New("wrong size")
-
-func (r *Refused) Error() string { return Path(r.File) + " " + r.Reason }
-func (r *Refused) Unwrap() error { return r.Kind }
-
-// mapObject makes an object of an open file, which stays the caller's if it fails.
-func mapObject(fd int, size int64, access Access) (*Object, error) {
-	prot := unix.PROT_READ | unix.PROT_WRITE
-	if access == ReadOnly {
+// mapFile maps the object's file.
+func (o *Object) mapFile(size int64, access Access) syscall.Errno {
+	prot := uintptr(unix.PROT_READ | unix.PROT_WRITE)
+	if o.ReadOnly = access == ReadOnly; o.ReadOnly {
 		prot = unix.PROT_READ
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return nil, err
+	address, _, errno := syscall.RawSyscall6(unix.SYS_MMAP, 0, uintptr(size), prot, unix.MAP_SHARED, uintptr(o.FD), 0)
+	if errno == 0 {
+		o.data = unsafe.Slice((*byte)(bare.At(address)), size)
 	}
-	data, err := unix.Mmap(fd, 0, int(size), prot, unix.MAP_SHARED)
-	if err != nil {
-		return nil, err
-	}
-	return &Object{
-		FD: fd, ReadOnly: access == ReadOnly, Device: st.Dev, Inode: st.Ino,
-		Mode: fs.FileMode(st.Mode).Perm(), Owner: Owner{int(st.Uid), int(st.Gid)}, data: data,
-	}, nil
+	return errno
 }
 
 // View lays a T over the object's first bytes. T must consist of fixed-width fields and must not be
-// larger than the object.
+// larger than the object. It is bare Go.
 func View[T any](o *Object) *T {
 	// A variable of type T would be allocated, and cleared, on the heap if T is large.
-	view := (*T)(unsafe.Pointer(&o.data[0]))
+	view := (*T)(unsafe.Pointer(unsafe.SliceData(o.data)))
 	if unsafe.Sizeof(*view) > uintptr(len(o.data)) {
-		panic("shm: view larger than the object")
+		return nil
 	}
 	return view
 }
@@ -141,7 +158,13 @@ func View[T any](o *Object) *T {
 // Reopen opens the same file again, whatever its name leads to by now: another open file
 // description, with locks of its own.
 func (o *Object) Reopen(flags int) (fd int, err error) {
-	return unix.Open(o.procPath(), flags|unix.O_CLOEXEC, 0)
+	var buffer [32]byte
+	path := bare.In(buffer[:])
+	path.Add(selfFD)
+	path.AddNumber(uint64(o.FD), 10)
+	path.End()
+	fd = bare.Sys(unix.SYS_OPENAT, bare.AtCWD, bare.Pointer(&buffer), uintptr(flags|unix.O_CLOEXEC), 0)
+	return fd, bare.Error(bare.Errno(fd))
 }
 
 // HasName reports whether the object is still in a directory.
@@ -149,7 +172,7 @@ func (o *Object) HasName() bool { return hasName(o.FD) }
 
 func hasName(fd int) bool {
 	var st unix.Stat_t
-	return unix.Fstat(fd, &st) == nil && st.Nlink > 0
+	return bare.Sys(unix.SYS_FSTAT, uintptr(fd), bare.Pointer(&st), 0, 0) == 0 && st.Nlink > 0
 }
 
 // IsNamed reports whether this file name leads to the object with this inode.
@@ -201,8 +224,8 @@ func Remove(file string) error {
 	if err := unix.Lstat(Path(file), &st); err != nil {
 		return err
 	}
-	if reason := wrongType(&st); reason != "" {
-		return &Refused{File: file, Reason: reason}
+	if refusal := wrongType(&st); refusal != Accepted {
+		return refusal.explain(file, Owner{}, [2]int64{})
 	}
 	return Unlink(file)
 }
@@ -210,11 +233,21 @@ func Remove(file string) error {
 // Close unmaps and closes the object. No view of it may be used afterwards.
 func (o *Object) Close() error {
 	removeTemporary(o.temporary)
-	return errors.Join(unix.Munmap(o.data), unix.Close(o.FD))
+	return o.Release()
+}
+
+// Release is Close in bare Go, for an object that has its name.
+func (o *Object) Release() error {
+	unmapped := bare.Sys(unix.SYS_MUNMAP, bare.Pointer(unsafe.SliceData(o.data)), uintptr(len(o.data)), 0, 0)
+	closed := bare.Sys(unix.SYS_CLOSE, uintptr(o.FD), 0, 0, 0)
+	o.data = nil
+	return bare.Error(bare.Errno(min(unmapped, closed)))
 }
 
 // procPath is a path to the open file that needs no name: see O_TMPFILE in open(2).
-func (o *Object) procPath() string { return "/proc/self/fd/" + strconv.Itoa(o.FD) }
+func (o *Object) procPath() string { return selfFD + strconv.Itoa(o.FD) }
+
+const selfFD = "/proc/self/fd/"
 
 func retry(call func() error) error {
 	for {

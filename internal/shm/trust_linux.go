@@ -1,88 +1,107 @@
 package shm
 
 import (
-	"os"
-	"slices"
-	"strconv"
-	"strings"
-	"sync"
+	"sync/atomic"
+	"syscall"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"github.com/poolrun/poolrun/internal/names"
 	"golang.org/x/sys/unix"
 )
 
-func wrongType(st *unix.Stat_t) string {
+// wrongType refuses everything but a regular file.
+func wrongType(st *unix.Stat_t) Refusal {
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
-		return ""
+		return Accepted
 	case unix.S_IFDIR:
-		return "is a directory"
+		return isDirectory
 	case unix.S_IFLNK:
-		return "is a symbolic link"
+		return isSymbolicLink
 	}
-	return "is not a regular file"
+	return isSpecial
 }
 
 // trusted reports whether an object may be used for writing. /dev/shm is writable to all, so any
 // user can be first to take a name. An object is trusted if its owner is the caller or root (the
 // rule of fs.protected_regular, proc_sys_fs(5)), or if it is shared through a group of the caller
-// and closed to others.
+// and closed to others. It is bare Go.
 func trusted(st *unix.Stat_t) bool {
-	if st.Uid == 0 || int(st.Uid) == os.Geteuid() && !isNobody(userMap(), st.Uid) {
+	if st.Uid == 0 || int(st.Uid) == geteuid() && !users.isNobody(st.Uid) {
 		return true
 	}
 	if st.Mode&0o020 == 0 || st.Mode&0o007 != 0 {
 		return false
 	}
-	groups, _ := os.Getgroups()
-	isMember := int(st.Gid) == os.Getegid() || slices.Contains(groups, int(st.Gid))
-	return isMember && !isNobody(groupMap(), st.Gid)
+	return isMember(st.Gid) && !groups.isNobody(st.Gid)
+}
+
+func geteuid() int { return bare.Sys(unix.SYS_GETEUID, 0, 0, 0, 0) }
+
+// isMember reports whether the caller is in a group. The list of its groups can be so long
+// (NGROUPS_MAX of limits.h) that no stack has room for it.
+func isMember(gid uint32) bool {
+	if bare.Sys(unix.SYS_GETEGID, 0, 0, 0, 0) == int(gid) {
+		return true
+	}
+	const most = 1 << 16
+	list, _, errno := syscall.RawSyscall6(unix.SYS_MMAP, 0, 4*most, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS, ^uintptr(0), 0)
+	if errno != 0 {
+		return false
+	}
+	n := bare.Sys(unix.SYS_GETGROUPS, most, list, 0, 0)
+	found := false
+	for i := range min(n, most) {
+		found = found || (*[most]uint32)(bare.At(list))[i] == gid
+	}
+	bare.Sys(unix.SYS_MUNMAP, list, 4*most, 0, 0)
+	return found
 }
 
 // An idMap says what the overflow ID means. In a user namespace it stands for every user (or group)
 // that has no number there (user_namespaces(7)): a file and a process that both have it need not
 // belong to the same user. It is a number like any other only if all numbers are mapped.
 type idMap struct {
-	complete bool
-	overflow uint32
-}
+	mapFile, overflowFile string // C strings
 
-func isNobody(m idMap, id uint32) bool { return !m.complete && id == m.overflow }
+	isRead   atomic.Bool
+	complete atomic.Bool
+	overflow atomic.Uint32
+}
 
 var (
-	userMap  = sync.OnceValue(func() idMap { return readIDMap("/proc/self/uid_map", "/proc/sys/kernel/overflowuid") })
-	groupMap = sync.OnceValue(func() idMap { return readIDMap("/proc/self/gid_map", "/proc/sys/kernel/overflowgid") })
+	users  = idMap{mapFile: "/proc/self/uid_map\x00", overflowFile: "/proc/sys/kernel/overflowuid\x00"}
+	groups = idMap{mapFile: "/proc/self/gid_map\x00", overflowFile: "/proc/sys/kernel/overflowgid\x00"}
 )
 
-// readIDMap reads a map. A map that cannot be read counts as incomplete, and an overflow ID that
-// cannot be read as the kernel's default.
-func readIDMap(path, overflow string) idMap {
-	m := idMap{overflow: 65534} // DEFAULT_OVERFLOWUID
-	first, _, _ := strings.Cut(firstBytes(path), "\n")
-	if fields := strings.Fields(first); len(fields) == 3 {
-		m.complete = fields[0] == "0" && fields[2] == "4294967295"
+// isNobody is bare Go. It reads the map at its first call.
+func (m *idMap) isNobody(id uint32) bool {
+	if !m.isRead.Load() {
+		m.read()
+		m.isRead.Store(true)
 	}
-	if m.complete {
-		return m
-	}
-	if n, err := strconv.ParseUint(strings.TrimSpace(firstBytes(overflow)), 10, 32); err == nil {
-		m.overflow = uint32(n)
-	}
-	return m
+	return !m.complete.Load() && id == m.overflow.Load()
 }
 
-// firstBytes returns the beginning of a file of /proc, or nothing if it cannot be read. Every run
-// of an ordinary user comes here, so it makes three system calls: package os would set up its
-// poller.
-func firstBytes(path string) string {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return ""
-	}
-	defer unix.Close(fd)
+// read reads the map. A map that cannot be read counts as incomplete, and an overflow ID that cannot
+// be read as the kernel's default.
+func (m *idMap) read() {
+	m.overflow.Store(65534) // DEFAULT_OVERFLOWUID
 	var buffer [64]byte
-	n, _ := unix.Read(fd, buffer[:])
-	return string(buffer[:max(n, 0)])
+	text, _ := bare.ReadFile(bare.C(m.mapFile), buffer[:])
+	inside, text := bare.Field(text)
+	_, text = bare.Field(text)
+	count, _ := bare.Field(text)
+	if inside == "0" && count == "4294967295" {
+		m.complete.Store(true)
+		return
+	}
+	text, _ = bare.ReadFile(bare.C(m.overflowFile), buffer[:])
+	number, _ := bare.Field(text)
+	if n, ok := bare.Number(number, 10); ok && n < 1<<32 {
+		m.overflow.Store(uint32(n))
+	}
 }
 
 func ownedBy(file string) string {
@@ -98,7 +117,7 @@ func ownedBy(file string) string {
 func (o *Object) OwnerName() string { return ownerName(uint32(o.Owner.UID)) }
 
 func ownerName(uid uint32) string {
-	if isNobody(userMap(), uid) {
+	if users.isNobody(uid) {
 		return "a user unknown in this user namespace"
 	}
 	return names.User(uid)

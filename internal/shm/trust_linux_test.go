@@ -29,9 +29,9 @@ func TestTheOverflowIDIsNobodyUnlessAllIDsAreMapped(t *testing.T) {
 		"no map, no overflow":     {missing, missing, 65534, false},
 		"shifted, up to the last": {file("         1          0 4294967294\n"), missing, 65534, false},
 	} {
-		m := readIDMap(test.path, test.overflow)
+		m := idMap{mapFile: test.path + "\x00", overflowFile: test.overflow + "\x00"}
 		for _, id := range []uint32{0, 1000, 4000, 65534} {
-			if got, want := isNobody(m, id), !test.complete && id == test.nobody; got != want {
+			if got, want := m.isNobody(id), !test.complete && id == test.nobody; got != want {
 				t.Errorf("%s: is %d nobody: %v", what, id, got)
 			}
 		}

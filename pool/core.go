@@ -1,0 +1,187 @@
+package pool
+
+import (
+	"time"
+
+	"github.com/poolrun/poolrun/internal/bare"
+	"github.com/poolrun/poolrun/internal/crash"
+	"github.com/poolrun/poolrun/internal/ledger"
+	"github.com/poolrun/poolrun/internal/sem"
+	"github.com/poolrun/poolrun/internal/shm"
+	"golang.org/x/sys/unix"
+)
+
+// A core is an open pool, as far as an ordinary run needs it. Its methods are bare Go: Direct calls
+// them before the Go runtime has started, and the methods of Pool call the same ones. They wait for
+// nothing, and none of them looks at whether others are alive.
+type core struct {
+	name   string
+	object shm.Object    // the ledger: one open file description for its lock and all claims
+	mem    ledger.Memory // the ledger and the gate
+	probe  int           // the ledger again, only to ask for locks
+	id     uint64        // the ledger's, as it was when the pool was opened
+	self   identity
+}
+
+// attach prepares a core whose object is open and whose identity is known.
+func (c *core) attach(name string) (err error) {
+	c.name, c.mem.Clock = name, c.self.clock
+	c.mem.Ledger = shm.View[ledger.Ledger](&c.object)
+	c.id = c.mem.ID.Load()
+	c.probe, err = c.object.Reopen(unix.O_RDONLY)
+	return err
+}
+
+// A holding is what a holder has in the ledger.
+type holding struct {
+	id   LeaseID
+	rec  *ledger.Participant
+	slot int // its lowest slot
+}
+
+// take takes slots for a newcomer, under the ledger lock, or returns why it cannot, with nothing
+// changed. The dead may be the reason: see Pool.takeAtOnce.
+func (c *core) take(req request) (h holding, err error) {
+	size := c.mem.Size()
+	switch {
+	case c.mem.Life.Load() != ledger.LifeAlive:
+		return h, ErrDestroyed
+	case c.mem.Drainer() != 0:
+		return h, ErrDraining
+	case size > 0 && req.weight > size: // a pool of size 0 is paused, and will have another size
+		return h, ErrTooHeavy
+	}
+	if next, err := c.isNext(req); err != nil {
+		return h, err
+	} else if !next {
+		return h, errBehind
+	}
+	if !c.fits(req.weight) {
+		return h, ErrBusy
+	}
+	if h, err = c.claimRecord(req); err != nil {
+		return h, err
+	}
+	if h.slot, err = c.takeSlots(h, 0); err != nil {
+		c.unclaim(h.id.r)
+	}
+	return h, err
+}
+
+// isNext reports whether no waiter stands before a newcomer.
+func (c *core) isNext(req request) (bool, error) {
+	r, first, err := c.mem.First()
+	return r == 0 || int(first.Priority.Load()) > req.priority, err
+}
+
+// fits reports whether so many slots are free: by the semaphore, of which foreign programs take
+// their share, and by the ledger, since a foreign program can post what it never took.
+func (c *core) fits(weight int) bool {
+	return c.mem.Gate.Value() >= weight && c.mem.InUse()+weight <= c.mem.Size()
+}
+
+// claimRecord claims a free record and fills it in. The record stays free: if the process is
+// killed, the kernel releases the claim, and nothing has happened.
+func (c *core) claimRecord(req request) (h holding, err error) {
+	r, rec, err := c.mem.PeekFree()
+	if r == 0 && err == nil {
+		err = ErrFull
+	}
+	if err == nil {
+		err = c.claim(r)
+	}
+	if err != nil {
+		return h, err
+	}
+	crash.Point("claimed")
+	rec.Weight.Store(uint32(req.weight))
+	rec.Priority.Store(int32(req.priority))
+	rec.Ticket.Store(c.mem.Ticket.Add(1))
+	rec.Aside.Store(0)
+	rec.PID.Store(c.self.pid)
+	rec.PIDNamespace.Store(c.self.pidNamespace)
+	rec.TimeNamespace.Store(c.self.timeNamespace)
+	rec.UID.Store(c.self.uid)
+	rec.CommandPID.Store(0)
+	rec.CommandSeen.Store(0)
+	rec.Since.Store(c.mem.Clock.Now())
+	rec.Acquired.Store(0)
+	rec.Seen.Store(0)
+	rec.Bell.Store(r)
+	rec.Leaving.Store(ledger.CountCancelled)
+	rec.Guarded.Store(0)
+	rec.SetCommand(req.command)
+	crash.Point("record filled in")
+	return holding{id: c.leaseID(r, rec), rec: rec}, nil
+}
+
+func (c *core) leaseID(r ledger.Ref, rec *ledger.Participant) LeaseID {
+	return LeaseID{c.name, c.id, r, rec.Ticket.Load()}
+}
+
+// takeSlots makes a holder of a newcomer or of the first in line, and returns its lowest slot. If a
+// foreign program was faster, it returns ErrBusy, and nothing has changed.
+func (c *core) takeSlots(h holding, waited time.Duration) (slot int, err error) {
+	h.rec.Acquired.Store(h.rec.Since.Load() + int64(waited))
+	if err := c.mem.Change(ledger.OpTake, h.id.r, ledger.CountAcquired); err == sem.ErrWouldBlock {
+		return -1, ErrBusy
+	} else if err != nil {
+		return -1, err
+	}
+	c.mem.Waits.Observe(waited)
+	if slot = c.mem.NextSlot(h.id.r, 0); slot < 0 { // somebody is scribbling
+		return slot, ledger.ErrSlots
+	}
+	return slot, nil
+}
+
+// listSlots lists a holder's slots in ascending order, as many as fit the list. It returns how many.
+func (c *core) listSlots(r ledger.Ref, list []int) (n int) {
+	for i := c.mem.NextSlot(r, 0); i >= 0 && n < len(list); i = c.mem.NextSlot(r, i+1) {
+		list[n] = i
+		n++
+	}
+	return n
+}
+
+// end ends a participation of this process by an operation, under the ledger lock, and then releases
+// the claim. The order matters: while the claim is held, the record must not be free for others.
+func (c *core) end(h holding, op ledger.Op, counter ledger.Counter) (err error) {
+	if h.rec.Ticket.Load() != h.id.ticket {
+		return errNotOwn
+	}
+	if h.rec.State.Load() == ledger.StateFree {
+		err = errNotOwn
+	} else {
+		err = c.mem.Change(op, h.id.r, counter)
+	}
+	c.unclaim(h.id.r)
+	return err
+}
+
+// names reports whether a lease is one on this pool, and as far as its record says is held.
+func (c *core) names(id LeaseID) (h holding, held bool) {
+	rec, err := c.mem.At(id.r)
+	held = err == nil && id.Pool == c.name && id.pool == c.id &&
+		rec.State.Load() == ledger.StateHeld && rec.Ticket.Load() == id.ticket
+	return holding{id: id, rec: rec}, held
+}
+
+// isOpenIn reports whether a process has the ledger open as this descriptor. It also reports false
+// if this process may not look (proc_pid_fd(5)).
+func (c *core) isOpenIn(pid int32, fd int) bool {
+	var buffer [64]byte
+	path := bare.In(buffer[:])
+	path.Add("/proc/")
+	path.AddNumber(uint64(max(pid, 0)), 10)
+	path.Add("/fd/")
+	path.AddNumber(uint64(fd), 10)
+	path.End()
+	var st unix.Stat_t
+	return bare.Stat(&buffer[0], &st) == 0 && c.isLedger(&st)
+}
+
+// isLedger reports whether a file is this pool's ledger.
+func (c *core) isLedger(st *unix.Stat_t) bool {
+	return st.Dev == c.object.Device && st.Ino == c.object.Inode
+}
