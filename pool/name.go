@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/poolrun/poolrun/internal/bare"
 )
 
 const maxNameBytes = 200
@@ -12,23 +14,31 @@ const maxNameBytes = 200
 // name has 1 to 200 bytes after the slash. None of them is a slash or NUL, and they are not "." or
 // "..".
 func CheckName(name string) (string, error) {
+	if why := whyNoName(name); why != "" {
+		return "", &Error{fmt.Sprintf("pool name %q", name), ErrInvalid, errors.New(why)}
+	}
+	return "/" + strings.TrimPrefix(name, "/"), nil
+}
+
+// IsName reports whether CheckName accepts a name. It is bare Go.
+func IsName(name string) bool { return whyNoName(name) == "" }
+
+// whyNoName is bare Go.
+func whyNoName(name string) (why string) {
 	base := strings.TrimPrefix(name, "/")
-	var why string
 	switch {
 	case base == "":
-		why = "it is empty"
+		return "it is empty"
 	case len(base) > maxNameBytes:
-		why = fmt.Sprintf("it is longer than %d bytes", maxNameBytes)
+		return "it is longer than 200 bytes"
 	case base == "." || base == "..":
-		why = "it names a directory"
-	case strings.Contains(base, "/"):
-		why = "it contains a slash"
-	case strings.Contains(base, "\x00"):
-		why = "it contains a NUL"
-	default:
-		return "/" + base, nil
+		return "it names a directory"
+	case bare.Index(base, '/') >= 0:
+		return "it contains a slash"
+	case bare.Index(base, 0) >= 0:
+		return "it contains a NUL"
 	}
-	return "", &Error{fmt.Sprintf("pool name %q", name), ErrInvalid, errors.New(why)}
+	return ""
 }
 
 // ledgerFile is the name of the ledger's file in /dev/shm. The semaphore has the pool's own name.

@@ -8,13 +8,13 @@ import (
 )
 
 type barrierCommand struct {
-	Name    poolName  `arg:"" help:"The barrier, named like a pool."`
-	Parties int       `required:"" placeholder:"N" help:"Wait until N callers have arrived. All of them must give the same N, 1 to 4096."`
-	Timeout *duration `short:"w" placeholder:"DUR" help:"Wait at most DUR, then take the arrival back and exit with code 75."`
+	Name    poolName `arg:"" help:"The barrier, named like a pool."`
+	Parties int      `required:"" placeholder:"N" help:"Wait until N callers have arrived. All of them must give the same N, 1 to 4096."`
+	Timeout duration `short:"w" placeholder:"DUR" help:"Wait at most DUR, then take the arrival back and exit with code 75."`
 }
 
 func (c *barrierCommand) execute(io.Writer) (exit, error) {
-	barrier, err := gate.NewBarrier(string(c.Name), c.Parties)
+	barrier, err := gate.NewBarrier(c.Name.String(), c.Parties)
 	if err != nil {
 		return exit{}, usageError{err}
 	}

@@ -43,7 +43,7 @@ type command interface {
 // calling goroutine must be locked to the process's first thread: see supervisor.Run.
 func Main(args []string) int {
 	var run runCommand
-	if parseQuickly(args, &run) {
+	if from := readEnvironment(); parseQuickly(args, &from, &run) {
 		return conclude(run.execute(os.Stdout))
 	}
 	// The other commands leave nothing to clean up. Those that do catch signals themselves.
@@ -62,7 +62,7 @@ func Main(args []string) int {
 // waitAtMost calls wait with a context that ends with a deadly signal, or after a timeout. In the
 // latter case it returns a busyError with the text. Afterwards signals have their default effects
 // again.
-func waitAtMost(timeout *duration, wait func(context.Context) error, text string) error {
+func waitAtMost(timeout duration, wait func(context.Context) error, text string) error {
 	signals, err := supervisor.Catch()
 	if err != nil {
 		return err
@@ -74,7 +74,7 @@ func waitAtMost(timeout *duration, wait func(context.Context) error, text string
 		err = context.Cause(ctx)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return busyError{fmt.Sprintf("%s after %v", text, time.Duration(*timeout)), exitBusy}
+		return busyError{fmt.Sprintf("%s after %v", text, timeout.length), exitBusy}
 	}
 	return err
 }

@@ -9,19 +9,19 @@ import (
 )
 
 type destroyCommand struct {
-	Name    poolName  `arg:"" help:"The pool."`
-	Force   bool      `xor:"how" help:"Remove the pool now, even if it is damaged. Running commands go on, waiting ones exit with code 2."`
-	Drain   bool      `xor:"how" help:"Refuse new commands, wait until all others have finished, and remove the pool."`
-	Timeout *duration `short:"w" placeholder:"DUR" help:"With --drain: wait at most DUR, then admit new commands again and exit with code 75."`
+	Name    poolName `arg:"" help:"The pool."`
+	Force   bool     `xor:"how" help:"Remove the pool now, even if it is damaged. Running commands go on, waiting ones exit with code 2."`
+	Drain   bool     `xor:"how" help:"Refuse new commands, wait until all others have finished, and remove the pool."`
+	Timeout duration `short:"w" placeholder:"DUR" help:"With --drain: wait at most DUR, then admit new commands again and exit with code 75."`
 }
 
 func (c *destroyCommand) execute(io.Writer) (exit, error) {
-	if c.Timeout != nil && !c.Drain {
+	if c.Timeout.isGiven && !c.Drain {
 		return exit{}, usageError{errors.New("--timeout needs --drain")}
 	}
-	p, err := pool.OpenToManage(string(c.Name))
+	p, err := pool.OpenToManage(c.Name.String())
 	if c.Force && (errors.Is(err, pool.ErrDamaged) || errors.Is(err, pool.ErrVersion) || errors.Is(err, pool.ErrPermission)) {
-		return exit{}, pool.Remove(string(c.Name))
+		return exit{}, pool.Remove(c.Name.String())
 	}
 	if err != nil {
 		return exit{}, err

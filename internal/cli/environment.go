@@ -18,6 +18,20 @@ const (
 	itemVariable  = "POOLRUN_ITEM"  // the items of the slots, separated by newlines
 )
 
+// An environment is what poolrun itself reads of its environment.
+type environment struct {
+	flags [numQuickFlags]string // what stands for a flag that is not on the command line, "" for none
+}
+
+func readEnvironment() (e environment) {
+	for i := range quickFlags {
+		if name := quickFlags[i].variable; name != "" {
+			e.flags[i] = os.Getenv(name)
+		}
+	}
+	return e
+}
+
 // describe adds the description of a command's slots to its environment. It removes the
 // description of an outer pool's slots, which would be taken for this pool's.
 func describe(env []string, lease pool.LeaseID, slots []int, items []string) []string {

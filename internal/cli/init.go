@@ -30,7 +30,7 @@ func (c *initCommand) execute(io.Writer) (exit, error) {
 		}
 		config.Group = &gid
 	}
-	err := pool.Create(string(c.Name), config)
+	err := pool.Create(c.Name.String(), config)
 	if c.ExistOk && errors.Is(err, pool.ErrExist) {
 		return exit{}, nil
 	}

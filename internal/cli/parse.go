@@ -62,7 +62,7 @@ func nameCommand(args []string) ([]string, error) {
 	if args[0] == "--help" || args[0] == "-h" || isCommandName(args[0]) {
 		return args, nil
 	}
-	if !strings.HasPrefix(args[0], "-") && fromEnvironment("POOLRUN_POOL") == "" {
+	if !strings.HasPrefix(args[0], "-") && os.Getenv("POOLRUN_POOL") == "" {
 		return nil, unknownCommand(args[0]) // all flags of run stand before its command
 	}
 	return slices.Insert(slices.Clone(args), 0, "run"), nil
@@ -89,7 +89,7 @@ func (v variables) takeFrom(node *kong.Application) {
 // Resolve implements kong.Resolver. It parses the value first itself, so that an error names the
 // variable as well as the flag.
 func (v variables) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-	text := fromEnvironment(v[flag.Value])
+	text := os.Getenv(v[flag.Value])
 	if text == "" {
 		return nil, nil
 	}

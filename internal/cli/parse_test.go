@@ -11,6 +11,45 @@ import (
 	"pgregory.net/rapid"
 )
 
+// quickly is parseQuickly with the environment of this process.
+func quickly(args []string, c *runCommand) bool {
+	from := readEnvironment()
+	return parseQuickly(args, &from, c)
+}
+
+// The table of the quick parser says the same as the struct tags.
+func TestTheQuickFlagsAreThoseOfRun(t *testing.T) {
+	var commands commandLine
+	parser, err := kong.New(&commands)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, command := range parser.Model.Children {
+		if command.Name != commandNames[i] {
+			t.Errorf("command %d is %s, not %s", i, command.Name, commandNames[i])
+		}
+	}
+	i := 0
+	for _, flag := range parser.Model.Children[0].Flags {
+		short, variable := "", ""
+		if flag.Short != 0 {
+			short = string(flag.Short)
+		}
+		if len(flag.Envs) > 0 {
+			variable = flag.Envs[0]
+		}
+		want := quickFlags[0]
+		want.long, want.short, want.isSwitch, want.variable = flag.Name, short, flag.IsBool(), variable
+		if quickFlags[i] != want {
+			t.Errorf("flag %d is %+v, not %+v", i, want, quickFlags[i])
+		}
+		i++
+	}
+	if i != len(quickFlags) {
+		t.Errorf("%d flags, not %d", i, len(quickFlags))
+	}
+}
+
 // kong accepts all arguments that the quick parser accepts, with the same result.
 func TestBothParsersAgree(t *testing.T) {
 	words := rapid.OneOf(
@@ -40,7 +79,7 @@ func TestBothParsersAgree(t *testing.T) {
 			args = append(args, "true")
 		}
 		var quick, slow commandLine
-		if !parseQuickly(args, &quick.Run) {
+		if !quickly(args, &quick.Run) {
 			return
 		}
 		accepted++
@@ -65,13 +104,13 @@ func TestOrdinaryRunsAreParsedQuickly(t *testing.T) {
 		{"--pool=/db", "--size=50%", "--weight=2", "-v", "sh", "-c", "exit 3"},
 	} {
 		var commands commandLine
-		if !parseQuickly(args, &commands.Run) {
+		if !quickly(args, &commands.Run) {
 			t.Errorf("%q is left to kong", args)
 		}
 	}
 	t.Setenv("POOLRUN_POOL", "/db")
-	for _, name := range commandNames() {
-		if name != "run" && parseQuickly([]string{name}, new(runCommand)) {
+	for _, name := range commandNames {
+		if name != "run" && quickly([]string{name}, new(runCommand)) {
 			t.Errorf("%s is taken for a command to run", name)
 		}
 	}
@@ -99,7 +138,7 @@ func TestAFlagWinsOverItsVariable(t *testing.T) {
 		t.Run(test.name+"="+test.value, func(t *testing.T) {
 			t.Setenv(test.name, test.value)
 			var quick, slow commandLine
-			if got := parseQuickly(test.args, &quick.Run); got != test.quick {
+			if got := quickly(test.args, &quick.Run); got != test.quick {
 				t.Errorf("%q: parsed quickly: %v", test.args, got)
 			}
 			_, err := parse(test.args, &slow)
@@ -145,7 +184,7 @@ func TestATypoNamesTheNearestCommand(t *testing.T) {
 		"verison": "version", "ru": "run", "repiar": "repair",
 		"true": "", "sleep": "", "ls": "", "x": "", "sh": "", "pg_dump": "", "/bin/true": "", "": "", "\xff\xfe": "",
 	} {
-		if got := nearest(word, commandNames()); got != near {
+		if got := nearest(word, commandNames[:]); got != near {
 			t.Errorf("%q: %q instead of %q", word, got, near)
 		}
 		var commands commandLine

@@ -19,7 +19,7 @@ type repairCommand struct {
 }
 
 func (c *repairCommand) execute(out io.Writer) (exit, error) {
-	report, err := pool.Repair(string(c.Name), c.Force)
+	report, err := pool.Repair(c.Name.String(), c.Force)
 	for _, text := range report.Mended {
 		fmt.Fprintf(out, "mended: %s\n", text)
 	}

@@ -12,7 +12,7 @@ type resizeCommand struct {
 }
 
 func (c *resizeCommand) execute(io.Writer) (exit, error) {
-	p, err := pool.OpenToManage(string(c.Name))
+	p, err := pool.OpenToManage(c.Name.String())
 	if err != nil {
 		return exit{}, err
 	}

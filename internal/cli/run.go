@@ -14,16 +14,16 @@ import (
 )
 
 type runCommand struct {
-	Pool         poolName  `short:"p" required:"" env:"POOLRUN_POOL" placeholder:"NAME" help:"Use this pool, like /db."`
-	Timeout      *duration `short:"w" env:"POOLRUN_TIMEOUT" placeholder:"DUR" help:"Wait at most DUR for a slot, like 5s, 1m30s or 2.5 (default: wait for ever)."`
-	Nonblock     bool      `short:"n" help:"Do not wait: the same as --timeout 0."`
-	BusyExitCode busyCode  `short:"E" default:"75" env:"POOLRUN_BUSY_EXIT_CODE" placeholder:"N" help:"Exit with code N if there is no slot in time (default: 75)."`
-	Size         poolSize  `short:"s" env:"POOLRUN_SIZE" placeholder:"SIZE" help:"Create the pool with this size if it does not exist."`
-	Weight       weight    `short:"k" default:"1" placeholder:"N" help:"Take N slots at once, all or none (default: 1)."`
-	Priority     priority  `default:"0" placeholder:"N" help:"Wait with priority N, -20 to 19 as for nice(1): lower goes first, equals in order of arrival (default: 0)."`
-	Close        bool      `short:"o" help:"Do not let the command inherit the descriptor that keeps its slot if poolrun is killed."`
-	Verbose      bool      `short:"v" help:"Report what poolrun waits for, how long it waited, and how long the command ran."`
-	Quiet        bool      `short:"q" help:"Print only errors, and nothing if there is no slot in time."`
+	Pool         poolName `short:"p" required:"" env:"POOLRUN_POOL" placeholder:"NAME" help:"Use this pool, like /db."`
+	Timeout      duration `short:"w" env:"POOLRUN_TIMEOUT" placeholder:"DUR" help:"Wait at most DUR for a slot, like 5s, 1m30s or 2.5 (default: wait for ever)."`
+	Nonblock     bool     `short:"n" help:"Do not wait: the same as --timeout 0."`
+	BusyExitCode busyCode `short:"E" default:"75" env:"POOLRUN_BUSY_EXIT_CODE" placeholder:"N" help:"Exit with code N if there is no slot in time (default: 75)."`
+	Size         poolSize `short:"s" env:"POOLRUN_SIZE" placeholder:"SIZE" help:"Create the pool with this size if it does not exist."`
+	Weight       weight   `short:"k" default:"1" placeholder:"N" help:"Take N slots at once, all or none (default: 1)."`
+	Priority     priority `default:"0" placeholder:"N" help:"Wait with priority N, -20 to 19 as for nice(1): lower goes first, equals in order of arrival (default: 0)."`
+	Close        bool     `short:"o" help:"Do not let the command inherit the descriptor that keeps its slot if poolrun is killed."`
+	Verbose      bool     `short:"v" help:"Report what poolrun waits for, how long it waited, and how long the command ran."`
+	Quiet        bool     `short:"q" help:"Print only errors, and nothing if there is no slot in time."`
 
 	Command []string `arg:"" optional:"" passthrough:"partial" help:"The command to run, and its arguments."`
 }
@@ -107,7 +107,7 @@ func (c *runCommand) checkGuard(lease *pool.Lease) func(pid int) time.Duration {
 
 // open opens the pool. With --size it creates the pool first if necessary.
 func (c *runCommand) open() (*pool.Pool, error) {
-	name := string(c.Pool)
+	name := c.Pool.String()
 	for {
 		p, err := pool.Open(name)
 		if c.Size == 0 {
@@ -132,8 +132,8 @@ func (c *runCommand) open() (*pool.Pool, error) {
 // acquire acquires the slots. A deadly signal ends the wait. A signal that stops poolrun does not
 // cost it its place in line.
 func (c *runCommand) acquire(signals *supervisor.Signals, p *pool.Pool) (*pool.Lease, error) {
-	if c.Timeout != nil && *c.Timeout == 0 {
-		c.Nonblock, c.Timeout = true, nil
+	if c.Timeout == (duration{isGiven: true}) {
+		c.Nonblock, c.Timeout = true, duration{}
 	}
 	ctx, end := signals.Context(c.Timeout.after(time.Now()), p.Suspend)
 	defer end()
@@ -168,7 +168,7 @@ func (c *runCommand) acquireUntil(ctx context.Context, p *pool.Pool) (*pool.Leas
 	}
 	lease, err := p.Acquire(ctx, options...)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = c.busy(fmt.Sprintf("no free slot in pool %s within %v", p.Name(), time.Duration(*c.Timeout)))
+		err = c.busy(fmt.Sprintf("no free slot in pool %s within %v", p.Name(), c.Timeout.length))
 	}
 	return lease, err
 }

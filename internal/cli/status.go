@@ -23,7 +23,7 @@ func (c *statusCommand) execute(out io.Writer) (exit, error) { return exit{}, c.
 
 func (c *statusCommand) write(out io.Writer) error {
 	if c.Name != "" {
-		s, err := statusOf(string(c.Name))
+		s, err := statusOf(c.Name.String())
 		if err != nil {
 			return err
 		}

@@ -9,7 +9,7 @@ import (
 // pool is given either, the word is most likely a typing error.
 func unknownCommand(word string) error {
 	text := fmt.Sprintf("%q is not a command of poolrun, and there is no --pool to run it in", word)
-	if near := nearest(word, commandNames()); near != "" {
+	if near := nearest(word, commandNames[:]); near != "" {
 		text += fmt.Sprintf(": did you mean %q?", near)
 	}
 	return fmt.Errorf("%s", text)

@@ -7,25 +7,110 @@ import (
 	"strings"
 	"time"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"github.com/poolrun/poolrun/pool"
 )
 
-// The types of flags and arguments. kong and parseQuickly call UnmarshalText.
+// The types of flags and arguments. kong calls UnmarshalText, which returns errors. parseQuickly
+// calls set, which is bare Go. It reports false for an invalid value, and may do so for one that is
+// written in a rare way.
 
-// A poolName is the name of a pool. The slash may be omitted on the command line.
+// A poolName is the name of a pool as the user has written it: the slash may be omitted.
 type poolName string
 
+func (n *poolName) set(text string) bool {
+	*n = poolName(text)
+	return pool.IsName(text)
+}
+
 func (n *poolName) UnmarshalText(text []byte) error {
-	name, err := pool.CheckName(string(text))
-	*n = poolName(name)
+	_, err := pool.CheckName(string(text))
+	*n = poolName(text)
 	return err
 }
 
+// String is the name with its slash.
+func (n poolName) String() string { return "/" + strings.TrimPrefix(string(n), "/") }
+
 // A duration is written as in Go ("1m30s"), or as a number of seconds, as for flock(1) and
 // timeout(1).
-type duration time.Duration
+type duration struct {
+	isGiven bool
+	length  time.Duration
+}
+
+// units are the units of a duration, in nanoseconds, each of which comes before those that it
+// begins with.
+var units = [...]struct {
+	name  string
+	value uint64
+}{
+	{"ms", 1e6}, {"us", 1e3}, {"ns", 1}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9},
+}
+
+func (d *duration) set(text string) bool {
+	total := uint64(0)
+	isSum := false // of numbers with a unit
+	for rest := text; rest != ""; {
+		digits := 0
+		for digits < len(rest) && (rest[digits] >= '0' && rest[digits] <= '9' || rest[digits] == '.') {
+			digits++
+		}
+		number := rest[:digits]
+		rest = rest[digits:]
+		unit := uint64(0)
+		for i := range units {
+			if name := units[i].name; strings.HasPrefix(rest, name) {
+				unit, rest = units[i].value, rest[len(name):]
+				break
+			}
+		}
+		if unit == 0 {
+			if rest != "" || isSum {
+				return false
+			}
+			unit = 1e9
+		}
+		n, ok := scale(number, unit)
+		if total += n; !ok || total > math.MaxInt64 {
+			return false
+		}
+		isSum = true
+	}
+	*d = duration{true, time.Duration(total)}
+	return text != ""
+}
+
+// scale multiplies a decimal number by a unit. It reports false for a number with more digits than
+// any duration needs. It is bare Go.
+func scale(number string, unit uint64) (n uint64, ok bool) {
+	point := bare.Index(number, '.')
+	fraction := ""
+	if point >= 0 {
+		number, fraction = number[:point], number[point+1:]
+	}
+	whole, isNumber := bare.Number(number, 10)
+	if !isNumber || len(number) > 9 || len(fraction) > 9 || point >= 0 && fraction == "" {
+		return 0, false
+	}
+	if whole > math.MaxInt64/unit {
+		return 0, false
+	}
+	n = whole * unit
+	for i := range len(fraction) {
+		if fraction[i] < '0' || fraction[i] > '9' {
+			return 0, false
+		}
+		unit /= 10 // what is less than a nanosecond is dropped
+		n += uint64(fraction[i]-'0') * unit
+	}
+	return n, n <= math.MaxInt64
+}
 
 func (d *duration) UnmarshalText(text []byte) error {
+	if d.set(string(text)) {
+		return nil
+	}
 	parsed, err := time.ParseDuration(string(text))
 	if err != nil {
 		seconds, numErr := strconv.ParseFloat(string(text), 64)
@@ -43,64 +128,82 @@ func (d *duration) UnmarshalText(text []byte) error {
 	if parsed < 0 {
 		return fmt.Errorf("invalid duration %q: it is negative", text)
 	}
-	*d = duration(parsed)
+	*d = duration{true, parsed}
 	return nil
 }
 
 // after returns the time that is d after t. It returns the zero time, which stands for no deadline,
-// if d is nil.
-func (d *duration) after(t time.Time) time.Time {
-	if d == nil {
+// if d is not given.
+func (d duration) after(t time.Time) time.Time {
+	if !d.isGiven {
 		return time.Time{}
 	}
-	return t.Add(time.Duration(*d))
+	return t.Add(d.length)
 }
 
 // A poolSize is a number of slots, or a percentage of the online CPUs.
 type poolSize int
 
-func (s *poolSize) UnmarshalText(text []byte) error {
-	number, isPercent := strings.CutSuffix(string(text), "%")
-	n, err := strconv.Atoi(number)
-	if err != nil || strings.HasPrefix(number, "+") {
-		return fmt.Errorf("invalid size %q: want a number of slots or a percentage of the CPUs", text)
+func (s *poolSize) set(text string) bool {
+	number, isPercent := strings.CutSuffix(text, "%")
+	n, ok := bare.Number(number, 10)
+	if !ok || len(number) > 9 {
+		return false
 	}
 	if isPercent && n > 0 {
 		cpus := onlineCPUs()
-		if n > math.MaxInt/cpus {
-			return fmt.Errorf("invalid size %q: it is too large", text)
+		if cpus == 0 {
+			return false
 		}
-		n = max(1, n*cpus/100)
-	}
-	if n < 1 || n > pool.MaxSlots {
-		return fmt.Errorf("invalid size %q: a pool has 1 to %d slots", text, pool.MaxSlots)
+		n = max(1, n*uint64(cpus)/100)
 	}
 	*s = poolSize(n)
-	return nil
+	return n >= 1 && n <= pool.MaxSlots
+}
+
+func (s *poolSize) UnmarshalText(text []byte) error {
+	if s.set(string(text)) {
+		return nil
+	}
+	if n, ok := bare.Number(strings.TrimSuffix(string(text), "%"), 10); ok && (n < 1 || n > pool.MaxSlots) {
+		return fmt.Errorf("invalid size %q: a pool has 1 to %d slots", text, pool.MaxSlots)
+	}
+	return fmt.Errorf("invalid size %q: want a number of slots or a percentage of the CPUs", text)
 }
 
 // A busyCode is an exit code for "no slot in time". 255 is not allowed, because xargs(1) stops at
 // it.
 type busyCode int
 
+func (c *busyCode) set(text string) bool { return setNumber((*int)(c), text, 0, 254) }
 func (c *busyCode) UnmarshalText(text []byte) error {
-	return setNumber((*int)(c), text, "exit code", 0, 254)
+	return unmarshalNumber((*int)(c), text, "exit code", 0, 254)
 }
 
 type weight int
 
+func (w *weight) set(text string) bool { return setNumber((*int)(w), text, 1, pool.MaxSlots) }
 func (w *weight) UnmarshalText(text []byte) error {
-	return setNumber((*int)(w), text, "weight", 1, pool.MaxSlots)
+	return unmarshalNumber((*int)(w), text, "weight", 1, pool.MaxSlots)
 }
 
 type priority int
 
+func (p *priority) set(text string) bool {
+	return setNumber((*int)(p), text, pool.MinPriority, pool.MaxPriority)
+}
 func (p *priority) UnmarshalText(text []byte) error {
-	return setNumber((*int)(p), text, "priority", pool.MinPriority, pool.MaxPriority)
+	return unmarshalNumber((*int)(p), text, "priority", pool.MinPriority, pool.MaxPriority)
 }
 
-func setNumber(number *int, text []byte, what string, low, high int) (err error) {
-	if *number, err = strconv.Atoi(string(text)); err != nil || *number < low || *number > high {
+func setNumber(number *int, text string, low, high int) bool {
+	n, ok := bare.SignedNumber(text)
+	*number = int(n)
+	return ok && *number >= low && *number <= high
+}
+
+func unmarshalNumber(number *int, text []byte, what string, low, high int) error {
+	if !setNumber(number, string(text), low, high) {
 		return fmt.Errorf("invalid %s %q: want %d to %d", what, text, low, high)
 	}
 	return nil
