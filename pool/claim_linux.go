@@ -45,9 +45,9 @@ func (c *core) isClaimed(r ledger.Ref) (bool, error) {
 	return shm.IsLocked(c.probe, claimByte(r), 1)
 }
 
-// openGuard makes the descriptor that the command inherits, with the guard locked. It is read-only,
-// so that the command cannot write to the ledger through it.
-func (c *core) openGuard(r ledger.Ref) (fd int, err error) {
+// openGuard makes the descriptor that the command inherits. It is read-only, so that the command
+// cannot write to the ledger through it.
+func (c *core) openGuard() (fd int, err error) {
 	low, err := c.object.Reopen(unix.O_RDONLY)
 	if err != nil {
 		return -1, err
@@ -59,15 +59,11 @@ func (c *core) openGuard(r ledger.Ref) (fd int, err error) {
 		fd = bare.Sys(unix.SYS_FCNTL, uintptr(low), unix.F_DUPFD_CLOEXEC, uintptr(least), 0)
 	}
 	bare.Sys(unix.SYS_CLOSE, uintptr(low), 0, 0, 0)
-	if fd < 0 {
-		return -1, bare.Error(bare.Errno(fd))
-	}
-	if err := shm.SetLock(fd, shm.Shared, guardByte(r)); err != nil {
-		bare.Sys(unix.SYS_CLOSE, uintptr(fd), 0, 0, 0)
-		return -1, err
-	}
-	return fd, nil
+	return fd, bare.Error(bare.Errno(fd))
 }
+
+// lockGuard locks the guard of a record through such a descriptor.
+func lockGuard(fd int, r ledger.Ref) error { return shm.SetLock(fd, shm.Shared, guardByte(r)) }
 
 // highDescriptor keeps the guard out of the way of descriptors that people number, from 3 on, and
 // of those that shells take for themselves, from 10 on and from 255 downwards. It is below 64, the

@@ -136,8 +136,8 @@ func (c *core) takeSlots(h holding, waited time.Duration) (slot int, err error) 
 }
 
 // listSlots lists a holder's slots in ascending order, as many as fit the list. It returns how many.
-func (c *core) listSlots(r ledger.Ref, list []int) (n int) {
-	for i := c.mem.NextSlot(r, 0); i >= 0 && n < len(list); i = c.mem.NextSlot(r, i+1) {
+func (c *core) listSlots(h holding, list []int) (n int) {
+	for i := h.slot; i >= 0 && n < len(list); i = c.mem.NextSlot(h.id.r, i+1) {
 		list[n] = i
 		n++
 	}
@@ -164,7 +164,7 @@ func (c *core) names(id LeaseID) (h holding, held bool) {
 	rec, err := c.mem.At(id.r)
 	held = err == nil && id.Pool == c.name && id.pool == c.id &&
 		rec.State.Load() == ledger.StateHeld && rec.Ticket.Load() == id.ticket
-	return holding{id: id, rec: rec}, held
+	return holding{id, rec, c.mem.NextSlot(id.r, 0)}, held
 }
 
 // isOpenIn reports whether a process has the ledger open as this descriptor. It also reports false

@@ -20,6 +20,7 @@ const (
 	MaxSlots        = ledger.MaxSlots
 	MaxParticipants = ledger.MaxParticipants // holders and waiters
 	MaxItemBytes    = ledger.MaxItemBytes
+	MaxCommandBytes = ledger.CommandBytes // of the text that Status shows for a participant
 )
 
 // Config describes a pool to be created.

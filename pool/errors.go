@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"github.com/poolrun/poolrun/internal/ledger"
 	"github.com/poolrun/poolrun/internal/shm"
 	"golang.org/x/sys/unix"
@@ -114,4 +115,23 @@ func kindOf(err error) error {
 		return ErrNoSpace
 	}
 	return ErrUnavailable
+}
+
+// Explain adds the text of an error to a text, as explain would. It is bare Go.
+func (d *Direct) Explain(text *bare.Text, err error) {
+	switch e := err.(type) {
+	case ledger.Damage:
+		text.Add("pool ")
+		text.Add(d.name)
+		text.Add(" is damaged: ")
+		text.Add(string(e))
+	case problem:
+		text.Add("cannot use pool ")
+		text.Add(d.name)
+		text.Add(": ")
+		text.Add(string(e))
+	default:
+		text.Add("cannot use pool ")
+		text.Add(d.name)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/poolrun/poolrun/internal/ledger"
+	"golang.org/x/sys/unix"
 )
 
 // A Lease is what a holder has: its slots, until Release or the end of the process. After Release
@@ -54,9 +55,15 @@ func (l *Lease) Guard() (fd int, err error) {
 		if l.guard >= 0 {
 			return nil
 		}
-		if l.guard, err = l.pool.openGuard(l.id.r); err != nil {
+		fd, err := l.pool.openGuard()
+		if err != nil {
 			return err
 		}
+		if err := lockGuard(fd, l.id.r); err != nil {
+			unix.Close(fd)
+			return err
+		}
+		l.guard = fd
 		l.pool.listGuard(l, true)
 		l.rec.Guarded.Store(1)
 		return nil

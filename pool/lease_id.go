@@ -1,9 +1,6 @@
 package pool
 
 import (
-	"strconv"
-	"strings"
-
 	"github.com/poolrun/poolrun/internal/bare"
 	"github.com/poolrun/poolrun/internal/ledger"
 )
@@ -49,16 +46,56 @@ func (id LeaseID) write(text *bare.Text) {
 // lease that cannot be named is not held.
 func ParseLeaseIDs(text string) []LeaseID {
 	var ids []LeaseID
-	fields := strings.Split(text, "/")
-	for fields = fields[1:]; len(fields) >= 4; fields = fields[4:] {
-		pool, err1 := strconv.ParseUint(fields[1], 16, 64)
-		r, err2 := strconv.ParseUint(fields[2], 10, 32)
-		ticket, err3 := strconv.ParseUint(fields[3], 10, 64)
-		if err1 == nil && err2 == nil && err3 == nil {
-			ids = append(ids, LeaseID{"/" + fields[0], pool, ledger.Ref(r), ticket})
-		}
+	for next := (leaseIDs{text: text}); next.cut(); {
+		ids = append(ids, next.id)
 	}
 	return ids
+}
+
+// leaseIDs cuts lease IDs off a text. It is bare Go.
+type leaseIDs struct {
+	text string // what is left
+
+	id   LeaseID // the one that was cut off last
+	part string  // its text
+}
+
+// cut cuts the next lease ID off. It reports false if there is none.
+func (l *leaseIDs) cut() bool {
+	for {
+		whole := l.text
+		name, ok1 := l.cutField()
+		pool, ok2 := l.cutField()
+		r, ok3 := l.cutField()
+		ticket, ok4 := l.cutField()
+		if !ok1 || !ok2 || !ok3 || !ok4 {
+			return false
+		}
+		l.part = whole[:len(whole)-len(l.text)]
+		l.id.Pool = whole[:1+len(name)]
+		var okPool, okRef, okTicket bool
+		var ref uint64
+		l.id.pool, okPool = bare.Number(pool, 16)
+		ref, okRef = bare.Number(r, 10)
+		l.id.r = ledger.Ref(ref)
+		l.id.ticket, okTicket = bare.Number(ticket, 10)
+		if okPool && okRef && okTicket && ref < 1<<32 {
+			return true
+		}
+	}
+}
+
+// cutField cuts a slash and the text up to the next one off.
+func (l *leaseIDs) cutField() (field string, ok bool) {
+	if l.text == "" || l.text[0] != '/' {
+		return "", false
+	}
+	end := 1
+	for end < len(l.text) && l.text[end] != '/' {
+		end++
+	}
+	field, l.text = l.text[1:end], l.text[end:]
+	return field, true
 }
 
 // HeldSlots returns the slots of a lease on this pool, and what they stand for. It returns no slots
@@ -82,7 +119,7 @@ func (p *Pool) HeldSlots(id LeaseID) (slots []int, items []string, err error) {
 // slotsOf lists a holder's slots in ascending order.
 func (p *Pool) slotsOf(h holding) []int {
 	slots := make([]int, min(h.rec.Weight.Load(), MaxSlots))
-	return slots[:p.listSlots(h.id.r, slots)]
+	return slots[:p.listSlots(h, slots)]
 }
 
 // itemsOf lists what slots stand for: nothing if the pool has no items.

@@ -79,8 +79,7 @@ func openLedger(name string, access shm.Access) (*Pool, error) {
 }
 
 func newPool(name string, object *shm.Object) (*Pool, error) {
-	p := &Pool{core: core{name: name, object: *object, probe: -1}, turnstile: make(chan struct{}, 1), guards: map[*Lease]bool{}}
-	p.open, p.close = context.WithCancelCause(context.Background())
+	p := newHandle(core{name: name, object: *object, probe: -1})
 	err := p.safely(func() error {
 		if err := p.self.find(); err != nil {
 			return fmt.Errorf("/proc is needed: %w", err)
@@ -92,6 +91,13 @@ func newPool(name string, object *shm.Object) (*Pool, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// newHandle makes a Pool of a core.
+func newHandle(c core) *Pool {
+	p := &Pool{core: c, turnstile: make(chan struct{}, 1), guards: map[*Lease]bool{}}
+	p.open, p.close = context.WithCancelCause(context.Background())
+	return p
 }
 
 // openGate opens the semaphore that belongs to the ledger, if the pool is alive, and removes what

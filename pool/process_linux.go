@@ -16,7 +16,7 @@ import (
 // ticks is the present moment in the unit and by the clock of proc_pid_stat(5), field 22: USER_HZ
 // of CLOCK_BOOTTIME as the reader's time namespace shows it (fs/proc/array.c). So two such numbers
 // can be compared only if they were taken in the same time namespace.
-func ticks() uint64 { return uint64(ledger.BootTime()) / tick }
+func ticks() uint64 { return uint64(bare.BootTime()) / tick }
 
 // tick is 1/USER_HZ in nanoseconds. USER_HZ is 100 on all of Go's architectures.
 const tick = 1e9 / 100

@@ -190,7 +190,7 @@ func (p *Pool) status(missing int) (s Status, err error) {
 			return s, err
 		}
 		rec := holders.Participant
-		slots := p.slotsOf(holding{id: LeaseID{r: holders.Ref}, rec: rec})
+		slots := p.slotsOf(holding{LeaseID{r: holders.Ref}, rec, l.NextSlot(holders.Ref, 0)})
 		s.Holders = append(s.Holders, Holder{
 			Slots: slots, Items: p.itemsOf(slots), PID: int(rec.PID.Load()), CommandPID: int(rec.CommandPID.Load()),
 			uid: rec.UID.Load(), Orphaned: !claimed, Acquired: when(rec.Acquired.Load()),

@@ -4,20 +4,44 @@
 // All assembly of this package. Bare Go is called with R14 as its g, X15 as its zero, and DX as
 // its closure: see package bare.
 
-// poolrun_entry is the program's entry point: see entry_linux.go.
+// poolrun_entry is the program's entry point: see entry_linux.go. Bare Go calls assembly through
+// wrappers that load g from the thread pointer, -8(FS), afterwards.
 TEXT poolrun_entry(SB), NOSPLIT|NOFRAME, $0
+	MOVQ  SP, R12
 	LEAQ  poolrun_mmap(SB), AX
 	MOVQ  AX, ·thriftyMmap(SB)
-	MOVQ  SP, AX // enter's argument
+	LEAQ  noteDirect<>(SB), AX
+	MOVQ  AX, ·directHandler(SB)
+	LEAQ  endHandler<>(SB), AX
+	MOVQ  AX, ·directRestorer(SB)
+	LEAQ  ·bareStack+const_bareStackSize(SB), R14
+	MOVQ  R14, ·threadPointer+0(SB)
+	MOVL  $0x1002, DI // ARCH_SET_FS, arch_prctl(2)
+	LEAQ  ·threadPointer+8(SB), SI
+	MOVL  $158, AX
+	SYSCALL
+	MOVQ  R12, AX // enter's argument
 	LEAQ  ·bareStack+(const_bareStackSize-64)(SB), SP // room for enter to spill its argument
 	ANDQ  $~15, SP
-	LEAQ  ·bareStack+const_bareStackSize(SB), R14
 	XORPS X15, X15
 	MOVQ  ·enterBare(SB), DX
 	MOVQ  (DX), CX
 	CALL  CX
 	MOVQ  AX, SP // its result
 	JMP   _rt0_amd64_linux(SB)
+
+// noteDirect(int signal, siginfo_t *info, void *context) is the handler of Direct.
+TEXT noteDirect<>(SB), NOSPLIT|NOFRAME, $0
+	SUBQ  $40, SP // room for the callee to spill its arguments; the stack stays aligned
+	MOVLQSX DI, AX
+	MOVQ  SI, BX
+	LEAQ  ·bareStack+const_bareStackSize(SB), R14
+	XORPS X15, X15
+	MOVQ  ·handleDirect(SB), DX
+	MOVQ  (DX), CX
+	CALL  CX
+	ADDQ  $40, SP
+	RET
 
 // noteSignal(int signal, siginfo_t *info, void *context) is the handler of caught signals: see
 // entry_linux.go. It writes info into the pipe. A fault that the kernel reports goes to the
@@ -54,13 +78,12 @@ TEXT ·handler(SB), NOSPLIT, $0-16
 	MOVQ AX, end+8(FP)
 	RET
 
-// func clone(flags uintptr, pidOut *atomic.Int32, child func(*spawned), argument *spawned) (pid int)
-TEXT ·clone(SB), NOSPLIT, $0-40
+// func clone(flags uintptr, pidOut *atomic.Int32, child func(*spawned), argument *spawned, stack uintptr) (pid int)
+TEXT ·clone(SB), NOSPLIT, $0-48
 	MOVQ flags+0(FP), DI
 	MOVQ child+16(FP), R12
 	MOVQ argument+24(FP), R13
-	LEAQ ·bareStack+(const_bareStackSize-64)(SB), SI // room for child to spill its argument
-	ANDQ $~15, SI
+	MOVQ stack+32(FP), SI
 	MOVQ pidOut+8(FP), DX
 	XORL R10, R10
 	XORL R8, R8
@@ -68,7 +91,7 @@ TEXT ·clone(SB), NOSPLIT, $0-40
 	SYSCALL
 	TESTQ AX, AX
 	JEQ  child
-	MOVQ AX, pid+32(FP)
+	MOVQ AX, pid+40(FP)
 	RET
 
 child:

@@ -7,6 +7,10 @@
 TEXT poolrun_entry(SB), NOSPLIT|NOFRAME, $0
 	MOVD $poolrun_mmap(SB), R0
 	MOVD R0, ·thriftyMmap(SB)
+	MOVD $noteDirect<>(SB), R0
+	MOVD R0, ·directHandler(SB)
+	MOVD $endHandler<>(SB), R0
+	MOVD R0, ·directRestorer(SB)
 	MOVD RSP, R0
 	MOVD $·bareStack+(const_bareStackSize-64)(SB), R1
 	AND  $~15, R1
@@ -17,6 +21,14 @@ TEXT poolrun_entry(SB), NOSPLIT|NOFRAME, $0
 	CALL (R1)
 	MOVD R0, RSP
 	B    _rt0_arm64_linux(SB)
+
+TEXT noteDirect<>(SB), NOSPLIT, $48
+	MOVW R0, R0
+	MOVD $·bareStack+const_bareStackSize(SB), g
+	MOVD ·handleDirect(SB), R26
+	MOVD (R26), R2
+	CALL (R2)
+	RET
 
 TEXT noteSignal<>(SB), NOSPLIT|NOFRAME, $0
 	MOVW siginfo_code(R1), R3
@@ -50,20 +62,19 @@ TEXT ·handler(SB), NOSPLIT, $0-16
 	MOVD R0, end+8(FP)
 	RET
 
-// func clone(flags uintptr, pidOut *atomic.Int32, child func(*spawned), argument *spawned) (pid int)
-TEXT ·clone(SB), NOSPLIT, $0-40
+// func clone(flags uintptr, pidOut *atomic.Int32, child func(*spawned), argument *spawned, stack uintptr) (pid int)
+TEXT ·clone(SB), NOSPLIT, $0-48
 	MOVD flags+0(FP), R0
 	MOVD child+16(FP), R10
 	MOVD argument+24(FP), R11
-	MOVD $·bareStack+(const_bareStackSize-64)(SB), R1
-	AND  $~15, R1
+	MOVD stack+32(FP), R1
 	MOVD pidOut+8(FP), R2
 	MOVD $0, R3
 	MOVD $0, R4
 	MOVD $220, R8
 	SVC
 	CBZ  R0, child
-	MOVD R0, pid+32(FP)
+	MOVD R0, pid+40(FP)
 	RET
 
 child:

@@ -99,6 +99,13 @@ func init() {
 //go:linkname iscgo runtime.iscgo
 var iscgo bool
 
+// beforeRuntime, if the program gives it a value by linkname, is called by the entry point before
+// the Go runtime has started, if the process has inherited nothing out of the ordinary. It is bare
+// Go (internal/bare), and may end the process. If it returns, the runtime starts.
+//
+//go:linkname beforeRuntime
+var beforeRuntime func(argc int, argv, environ **byte)
+
 // enterBare lets poolrun_entry call enter.
 //
 //lint:ignore U1000 assembly uses it
@@ -118,20 +125,15 @@ func enter(initial *[1 << 28]uintptr) (stack uintptr) {
 		fail("poolrun: cannot run: built with cgo, which does not go with the entry point: build with CGO_ENABLED=0\n")
 	}
 
-	// The runtime installs handlers for nearly all signals. A blocked signal waits for catchAll
-	// instead. The signals that the runtime unblocks are the exception: the process would die of
-	// such a signal if it were pending, so pending signals are taken here.
+	// A blocked signal waits: for catchAll, or for Direct.
 	every := ^signalSet(0)
-	bare.Sys(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, bare.Pointer(&every), bare.Pointer(&e.blocked), 8)
+	setMask(unix.SIG_SETMASK, &every, &e.blocked)
 	for n := syscall.Signal(1); n <= lastSignal; n++ {
 		var action sigaction
-		bare.Sys(unix.SYS_RT_SIGACTION, uintptr(n), 0, bare.Pointer(&action), 8)
+		setAction(n, nil, &action)
 		if action.handler == sigIgnore {
 			e.ignored |= 1 << (n - 1)
 		}
-	}
-	if e.blocked != 0 {
-		takePending()
 	}
 
 	// The runtime opens /dev/null if one of the first three descriptors is closed.
@@ -145,18 +147,27 @@ func enter(initial *[1 << 28]uintptr) (stack uintptr) {
 	bare.Sys(unix.SYS_PRCTL, unix.PR_GET_PDEATHSIG, bare.Pointer(&e.deathSignal), 0, 0)
 	bare.Sys(unix.SYS_PRCTL, unix.PR_GET_CHILD_SUBREAPER, bare.Pointer(&e.subreaper), 0, 0)
 
-	// Threads inherit the timer slack. With a long one the runtime's monitor wakes less often.
-	// Setting 0 selects the default slack, which is inherited too.
+	// Setting 0 selects the default slack, which a child inherits too.
 	e.slack = bare.Sys(unix.SYS_PRCTL, unix.PR_GET_TIMERSLACK, 0, 0, 0)
 	bare.Sys(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, 0, 0, 0)
 	e.defaultSlack = bare.Sys(unix.SYS_PRCTL, unix.PR_GET_TIMERSLACK, 0, 0, 0)
-	bare.Sys(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, monitorSlack, 0, 0)
-
-	raiseLimits()
-	overrideWrite = fatal
 
 	argc := int(initial[0])
 	e.environ = (*[1 << 28]*byte)(unsafe.Pointer(&initial[argc+2]))
+	const unusual = faultSignals | 1<<(unix.SIGCHLD-1)
+	if beforeRuntime != nil && e.blocked == 0 && e.closed == 0 && e.ignored&unusual == 0 {
+		beforeRuntime(argc, (**byte)(unsafe.Pointer(&initial[1])), &e.environ[0])
+	}
+
+	// The runtime installs handlers for nearly all signals, and unblocks some. The process would die
+	// of such a signal if it were pending, so the signals that are to stay pending are taken here.
+	if e.blocked != 0 {
+		takePending()
+	}
+	// Threads inherit the timer slack. With a long one the runtime's monitor wakes less often.
+	bare.Sys(unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, monitorSlack, 0, 0)
+	raiseLimits()
+	overrideWrite = fatal
 	return freshStack(initial)
 }
 

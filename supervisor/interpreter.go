@@ -33,23 +33,23 @@ func (e InterpreterError) Unwrap() error { return e.Cause }
 // interpreter that is itself a script, or of a dynamically linked program. It returns 0 for a file
 // that it cannot read or does not understand; the kernel decides then.
 func (s *search) checkInterpreters() syscall.Errno {
-	file := &s.path[0]
+	file, interpreter := s.path(), s.memory[s.second:][:unix.PathMax]
 	for i := range maxInterpreters {
-		kind := interpreterOf(file, &s.interpreter)
+		kind := interpreterOf(file, interpreter)
 		if i == 0 {
 			s.isPlain = kind == kindOther
 		}
-		if s.interpreter[0] == 0 {
+		if interpreter[0] == 0 {
 			return 0
 		}
-		if errno := executable(&s.interpreter[0]); errno != 0 {
+		if errno := executable(&interpreter[0]); errno != 0 {
 			s.blamesInterpreter = true
 			return errno
 		}
 		if kind != kindScript { // the dynamic linker has no interpreter
 			return 0
 		}
-		file = &s.interpreter[0]
+		file = &interpreter[0]
 	}
 	return 0
 }
@@ -66,9 +66,9 @@ const (
 )
 
 // interpreterOf notes the interpreter that a file names, "" if it names none.
-func interpreterOf(path *byte, interpreter *[unix.PathMax]byte) fileKind {
+func interpreterOf(path *byte, interpreter []byte) fileKind {
 	fd := bare.Sys(unix.SYS_OPENAT, bare.AtCWD, bare.Pointer(path), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	interpreter[0] = 0
+	interpreter[0] = 0 // path may lie in the same memory
 	if fd < 0 {
 		return kindOther
 	}
@@ -92,12 +92,12 @@ func interpreterOf(path *byte, interpreter *[unix.PathMax]byte) fileKind {
 // ofScript notes the interpreter in a script's first line, as fs/binfmt_script.c reads it. The
 // kernel reads a buffer of fixed size. If a name does not end within it, the file is not a script
 // for the kernel, and execvp(3) runs it with /bin/sh.
-func ofScript(head []byte, interpreter *[unix.PathMax]byte) {
+func ofScript(head, interpreter []byte) {
 	at := 2
 	for at < len(head) && (head[at] == ' ' || head[at] == '\t') {
 		at++
 	}
-	name, ends := bare.In(interpreter[:]), false
+	name, ends := bare.In(interpreter), false
 	for ; at < len(head) && !ends; at++ {
 		switch c := head[at]; c {
 		case ' ', '\t', 0, '\n':
@@ -124,7 +124,7 @@ func isOwnMachine(machine uint16) bool {
 }
 
 // ofProgram notes the interpreter of an ELF file, from its program headers (elf(5)).
-func ofProgram(fd int, head []byte, interpreter *[unix.PathMax]byte) fileKind {
+func ofProgram(fd int, head, interpreter []byte) fileKind {
 	const interpreterType = 3 // PT_INTERP
 	order := binary.LittleEndian
 	wide := len(head) >= 64 && head[4] == 2 // ELFCLASS64
@@ -151,9 +151,9 @@ func ofProgram(fd int, head []byte, interpreter *[unix.PathMax]byte) fileKind {
 		} else {
 			offset, length = uint64(order.Uint32(header[4:])), uint64(order.Uint32(header[16:]))
 		}
-		length = min(length, unix.PathMax-1)
-		n := bare.Sys(unix.SYS_PREAD64, uintptr(fd), bare.Pointer(interpreter), uintptr(length), uintptr(offset))
-		interpreter[min(max(n, 0), unix.PathMax-1)] = 0
+		length = min(length, uint64(len(interpreter)-1))
+		n := bare.Sys(unix.SYS_PREAD64, uintptr(fd), bare.Pointer(&interpreter[0]), uintptr(length), uintptr(offset))
+		interpreter[min(max(n, 0), len(interpreter)-1)] = 0
 		break
 	}
 	return kindProgram

@@ -91,7 +91,7 @@ func startResumer(command int) (pid int) {
 	stat.End()
 	every, before := ^signalSet(0), signalSet(0)
 	setMask(unix.SIG_SETMASK, &every, &before)
-	pid = clone(0, nil, resume, nil)
+	pid = clone(0, nil, resume, nil, childStack())
 	setMask(unix.SIG_SETMASK, &before, nil)
 	return max(pid, 0)
 }

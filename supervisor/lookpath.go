@@ -21,16 +21,16 @@ import (
 func LookPath(name string) (path string, err error) {
 	dirs, ok := os.LookupEnv("PATH")
 	if !ok {
-		dirs = defaultPath
+		dirs = DefaultPath
 	}
-	var s search
+	s := search{memory: make([]byte, searchMemory)}
 	if strings.Contains(name, "\x00") {
 		return "", unix.EINVAL
 	}
 	if errno := s.find(name, dirs); errno == 0 {
-		return bare.String(&s.path[0]), nil
+		return bare.String(s.path()), nil
 	} else if s.blamesInterpreter {
-		err = InterpreterError{bare.String(&s.interpreter[0]), errno}
+		err = InterpreterError{bare.String(s.interpreter()), errno}
 	} else {
 		err = errno
 	}
@@ -40,19 +40,26 @@ func LookPath(name string) (path string, err error) {
 	return path, err
 }
 
-const (
-	defaultPath = "/bin:/usr/bin"
-	nameMax     = 255 // NAME_MAX, limits.h
-)
+// DefaultPath is what stands for a PATH that is not set.
+const DefaultPath = "/bin:/usr/bin"
+
+const nameMax = 255 // NAME_MAX, limits.h
 
 // A search looks for the file of a command. Its methods are bare Go.
 type search struct {
-	path        [unix.PathMax]byte // the file, a C string
-	interpreter [unix.PathMax]byte // the interpreter that the file names last, a C string
+	// memory has two C strings: the path of the file and, from index second on, the interpreter that
+	// the file names last.
+	memory []byte
+	second int
 
 	blamesInterpreter bool // the error is the interpreter's
 	isPlain           bool // the file has no format that the kernel is sure to know
 }
+
+const searchMemory = 2 * unix.PathMax
+
+func (s *search) path() *byte        { return &s.memory[0] }
+func (s *search) interpreter() *byte { return &s.memory[s.second] }
 
 // find finds the file of a command: see LookPath.
 func (s *search) find(name, dirs string) (errno syscall.Errno) {
@@ -104,17 +111,17 @@ func (s *search) find(name, dirs string) (errno syscall.Errno) {
 // runnable predicts the error of execve(2) for a file.
 func (s *search) runnable(dir, name string) syscall.Errno {
 	s.blamesInterpreter = false
-	path := bare.In(s.path[:])
+	path := bare.In(s.memory[:unix.PathMax])
 	path.Add(dir)
 	if dir != "" {
 		path.AddByte('/')
 	}
 	path.Add(name)
-	path.End()
+	s.second = len(path.End()) + 1
 	if path.IsCut() {
 		return unix.ENAMETOOLONG
 	}
-	if errno := executable(&s.path[0]); errno != 0 {
+	if errno := executable(s.path()); errno != 0 {
 		return errno
 	}
 	return s.checkInterpreters()

@@ -155,7 +155,7 @@ func checkPath(path string) error {
 // inspect returns the interpreter that a file names, and the file's kind.
 func inspect(path string) (interpreter string, kind fileKind) {
 	var name [unix.PathMax]byte
-	kind = interpreterOf(unsafe.StringData(path+"\x00"), &name)
+	kind = interpreterOf(unsafe.StringData(path+"\x00"), name[:])
 	return bare.String(&name[0]), kind
 }
 

@@ -199,8 +199,8 @@ func setMask(how uintptr, new, old *signalSet) {
 
 // siginfos are signals that will be pending in the command. What does not fit is lost.
 type siginfos struct {
-	list  [32]siginfo
 	count int
+	list  [32]siginfo
 }
 
 func (s *siginfos) add(i siginfo) {

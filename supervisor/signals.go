@@ -1,12 +1,11 @@
 package supervisor
 
 import (
-	"fmt"
 	"sync"
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/poolrun/poolrun/internal/bare"
 )
 
 // A signalSet is a set of signals in the kernel's form: bit n-1 stands for signal n.
@@ -29,13 +28,32 @@ const (
 // SignalName returns the name of a signal as kill(1) lists it, with the prefix SIG: SIGTERM, or
 // SIGRTMIN+2 for a real-time signal. For a number without a name it returns "signal N".
 func SignalName(n syscall.Signal) string {
-	if name := unix.SignalName(n); name != "" {
-		return name
+	var buffer [16]byte
+	text := bare.In(buffer[:])
+	AddSignalName(&text, n)
+	return text.String()
+}
+
+// AddSignalName is SignalName in bare Go.
+func AddSignalName(text *bare.Text, n syscall.Signal) {
+	switch {
+	case n > 0 && int(n) < len(signalNames):
+		text.Add("SIG")
+		text.Add(signalNames[n])
+	case n >= firstRealTime && n <= lastSignal:
+		text.Add("SIGRTMIN+")
+		text.AddNumber(uint64(n-firstRealTime), 10)
+	default:
+		text.Add("signal ")
+		text.AddNumber(uint64(n), 10)
 	}
-	if n >= firstRealTime && n <= lastSignal {
-		return fmt.Sprintf("SIGRTMIN+%d", n-firstRealTime)
-	}
-	return fmt.Sprintf("signal %d", int(n))
+}
+
+// signalNames are the names of signal(7).
+var signalNames = [...]string{
+	1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 5: "TRAP", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 10: "USR1", 11: "SEGV",
+	12: "USR2", 13: "PIPE", 14: "ALRM", 15: "TERM", 16: "STKFLT", 17: "CHLD", 18: "CONT", 19: "STOP", 20: "TSTP", 21: "TTIN",
+	22: "TTOU", 23: "URG", 24: "XCPU", 25: "XFSZ", 26: "VTALRM", 27: "PROF", 28: "WINCH", 29: "IO", 30: "PWR", 31: "SYS",
 }
 
 // Signals are the signals that this process catches. A signal stays in a queue until one of the

@@ -43,7 +43,7 @@ func startOnce(c Command, pending *siginfos) (pid int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	s := &spawned{path: path, argv: &argv[0], envp: &envp[0], inherit: c.Inherit, pending: pending}
+	s := &spawned{path: path, argv: &argv[0], envp: &envp[0], inherit: c.Inherit, pending: pending, handled: ^signalSet(0)}
 	pid = spawn(s, c.PID)
 	switch {
 	case pid < 0:
@@ -62,6 +62,7 @@ type spawned struct {
 	envp      **byte
 	inherit   []int
 	pending   *siginfos // signals that will be pending in the command
+	handled   signalSet // signals that this process handles
 	scheduler schedAttr
 	errno     syscall.Errno // of execve(2)
 }
@@ -84,7 +85,7 @@ func spawn(s *spawned, place *atomic.Int32) (pid int) {
 	if place != nil {
 		flags |= unix.CLONE_PARENT_SETTID
 	}
-	pid = clone(flags, place, become, s)
+	pid = clone(flags, place, become, s, childStack())
 	setMask(unix.SIG_SETMASK, &before, nil)
 	if pid > 0 && s.errno != 0 {
 		reapChild(pid)
@@ -92,11 +93,11 @@ func spawn(s *spawned, place *atomic.Int32) (pid int) {
 	return pid
 }
 
-// clone creates a child that calls the function child on bare.stack. That function must not return.
-// A negative result is an errno.
+// clone creates a child that calls the function child on a stack, of which it gets the upper end.
+// That function must not return. A negative result is an errno.
 //
 //go:noescape
-func clone(flags uintptr, pidOut *atomic.Int32, child func(*spawned), argument *spawned) (pid int)
+func clone(flags uintptr, pidOut *atomic.Int32, child func(*spawned), argument *spawned, stack uintptr) (pid int)
 
 // become is bare Go, and runs in the child. It restores the attributes that this process has
 // inherited, and execs the command. tests/inherited_test.go lists the attributes.
@@ -129,7 +130,9 @@ func become(s *spawned) {
 	// queue instead, from which they are passed on to the command, and execve(2) removes it.
 	for n := syscall.Signal(1); n <= lastSignal; n++ {
 		var action sigaction
-		if e.ignored>>(n-1)&1 != 0 {
+		if s.handled>>(n-1)&1 == 0 {
+			continue
+		} else if e.ignored>>(n-1)&1 != 0 {
 			action.handler = sigIgnore
 		} else if stopSignals>>(n-1)&1 != 0 {
 			continue

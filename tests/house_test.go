@@ -21,7 +21,7 @@ const module = "github.com/poolrun/poolrun/"
 // module's root.
 var arrows = map[string][]string{
 	"":                     {"internal/cli"},
-	"internal/cli":         {"internal/bare", "pool", "gate", "supervisor", "internal/names"},
+	"internal/cli":         {"internal/crash", "internal/bare", "pool", "gate", "supervisor", "internal/names"},
 	"pool":                 {"internal/bare", "internal/ledger", "internal/sem", "internal/shm", "internal/futex", "internal/names", "internal/crash"},
 	"gate":                 {"internal/sem", "internal/shm", "internal/futex"},
 	"supervisor":           {"internal/bare"},
@@ -31,7 +31,7 @@ var arrows = map[string][]string{
 	"internal/names":       {},
 	"internal/bare":        {},
 	"internal/futex":       {"internal/bare"},
-	"internal/crash":       {},
+	"internal/crash":       {"internal/bare"},
 	"examples/pool_server": {"pool"},
 	"examples/pool_client": {"pool"},
 	"tests":                {"gate", "pool"},
@@ -125,7 +125,10 @@ func TestExitCodesAreDocumented(t *testing.T) {
 // first one is locked (startTemplateThread in runtime/proc.go), and one or two in reserve.
 func TestPoolrunUsesOneProcessorAndALazyMonitor(t *testing.T) {
 	name := newPool(t, 1)
-	cmd, _ := startHolder(t, name)
+	release := holdSlot(t, name)
+	cmd := startWaiter(t, name) // an ordinary run has no runtime
+	waitForLine(t, name, 1)
+	defer release()
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", cmd.Process.Pid))
 	lazy := 0
 	for _, task := range tasks {

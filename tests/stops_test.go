@@ -26,7 +26,7 @@ func TestCtrlZStopsBothAndFgContinuesBoth(t *testing.T) {
 		// poolrun passes the SIGCONT on. The next Ctrl-Z must come after that.
 		eventually(t, "both going on", func() bool {
 			wchan, err := os.ReadFile(fmt.Sprintf("/proc/%d/wchan", pid))
-			sleeps := string(wchan) == "0" || strings.Contains(string(wchan), "poll")
+			sleeps := string(wchan) == "0" || strings.Contains(string(wchan), "poll") || strings.Contains(string(wchan), "sigtimedwait")
 			return err == nil && sleeps && isInState(pid, 'S') && !isInState(child, 'T')
 		})
 	}

@@ -109,3 +109,10 @@ const AtCWD = ^uintptr(99)
 func Stat(path *byte, st *unix.Stat_t) syscall.Errno {
 	return Errno(Sys(unix.SYS_NEWFSTATAT, AtCWD, Pointer(path), Pointer(st), 0))
 }
+
+// BootTime is CLOCK_BOOTTIME of the caller's time namespace, in nanoseconds.
+func BootTime() int64 {
+	var ts unix.Timespec
+	Sys(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, Pointer(&ts), 0, 0)
+	return ts.Nano()
+}

@@ -8,6 +8,7 @@ import (
 // A Text is a text that bare Go builds in a buffer. What does not fit is dropped.
 type Text struct {
 	buffer []byte
+	start  int // of the C string
 	length int
 	cut    bool
 }
@@ -56,17 +57,19 @@ func (t *Text) AddNumber(n, base uint64) {
 	}
 }
 
-// Begin ends the C string before, and returns the place where the next one begins.
+// End ends a C string, and returns its text. The next one begins behind it.
 //
 //go:nosplit
-func (t *Text) Begin() *byte {
-	return (*byte)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(t.buffer)), t.length))
+func (t *Text) End() string {
+	t.AddByte(0)
+	begin := unsafe.Add(unsafe.Pointer(unsafe.SliceData(t.buffer)), t.start)
+	length := t.length - 1 - t.start
+	t.start = t.length
+	return unsafe.String((*byte)(begin), max(length, 0))
 }
 
-// End ends a C string.
-//
-//go:nosplit
-func (t *Text) End() { t.AddByte(0) }
+// Room is how many bytes still fit.
+func (t *Text) Room() int { return len(t.buffer) - t.length }
 
 // IsCut reports whether something was dropped.
 //

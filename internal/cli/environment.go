@@ -1,12 +1,11 @@
 package cli
 
 import (
-	"errors"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"github.com/poolrun/poolrun/pool"
 )
 
@@ -21,65 +20,96 @@ const (
 // An environment is what poolrun itself reads of its environment.
 type environment struct {
 	flags [numQuickFlags]string // what stands for a flag that is not on the command line, "" for none
+	held  string
 }
 
 func readEnvironment() (e environment) {
 	for i := range quickFlags {
 		if name := quickFlags[i].variable; name != "" {
-			e.flags[i] = os.Getenv(name)
+			e.note(name, os.Getenv(name))
 		}
 	}
+	e.note(heldVariable, os.Getenv(heldVariable))
 	return e
 }
 
-// describe adds the description of a command's slots to its environment. It removes the
+// note notes a variable, unless poolrun does not read it. The first of two variables with the same
+// name counts, as in getenv(3). It is bare Go.
+func (e *environment) note(name, value string) {
+	if !strings.HasPrefix(name, "POOLRUN_") {
+		return
+	}
+	if name == heldVariable && e.held == "" {
+		e.held = value
+	}
+	for i := range quickFlags {
+		if quickFlags[i].variable == name && e.flags[i] == "" {
+			e.flags[i] = value
+		}
+	}
+}
+
+// isDescription reports whether an entry of the environment describes slots. It is bare Go.
+func isDescription(entry string) bool {
+	name, _, _ := cutByte(entry, '=')
+	return name == heldVariable || name == slotVariable || name == slotsVariable || name == itemVariable
+}
+
+// slotVariables are the entries that poolrun adds to the environment of a command. Those that are
+// not needed are "".
+type slotVariables [4]string
+
+// describe describes the slots of a lease, in the form of entries of an environment, each of which
+// is a C string in the buffer. Entries that are not needed are "". It is bare Go.
+func describe(text *bare.Text, held string, slots []int, items []string) (v slotVariables) {
+	text.Add(heldVariable + "=")
+	text.Add(held)
+	v[0] = text.End()
+	text.Add(slotVariable + "=")
+	text.AddNumber(uint64(slots[0]), 10)
+	v[1] = text.End()
+	text.Add(slotsVariable + "=")
+	addNumbers(text, slots)
+	v[2] = text.End()
+	if len(items) == 0 {
+		return v
+	}
+	text.Add(itemVariable + "=")
+	for i := range items {
+		if i > 0 {
+			text.AddByte('\n')
+		}
+		text.Add(items[i])
+	}
+	v[3] = text.End()
+	return v
+}
+
+// addNumbers adds numbers separated by commas. It is bare Go.
+func addNumbers(text *bare.Text, list []int) {
+	for i := range list {
+		if i > 0 {
+			text.AddByte(',')
+		}
+		text.AddNumber(uint64(list[i]), 10)
+	}
+}
+
+// withDescription adds the description of a command's slots to its environment. It removes the
 // description of an outer pool's slots, which would be taken for this pool's.
-func describe(env []string, lease pool.LeaseID, slots []int, items []string) []string {
-	env = slices.DeleteFunc(env, func(entry string) bool {
-		name, _, _ := strings.Cut(entry, "=")
-		return name == heldVariable || name == slotVariable || name == slotsVariable || name == itemVariable
-	})
-	env = append(env, heldVariable+"="+held(lease),
-		slotVariable+"="+strconv.Itoa(slots[0]), slotsVariable+"="+joinInts(slots))
-	if len(items) > 0 {
-		env = append(env, itemVariable+"="+strings.Join(items, "\n"))
+func withDescription(env []string, lease pool.LeaseID, slots []int, items []string) []string {
+	size := 1 << 13
+	for _, text := range items {
+		size += len(text) + 1
+	}
+	text := bare.In(make([]byte, size+5*len(slots)))
+	env = slices.DeleteFunc(env, isDescription)
+	for _, entry := range describe(&text, pool.ListHeld(lease, os.Getenv(heldVariable)), slots, items) {
+		if entry != "" {
+			env = append(env, entry)
+		}
 	}
 	return env
-}
-
-// maxHeldBytes limits the size of POOLRUN_HELD, because execve(2) limits the size of one string and
-// of the whole environment.
-const maxHeldBytes = 4096
-
-// held returns the POOLRUN_HELD of a command: this lease and, for each other pool, the latest
-// inherited lease that may still be held. So it does not grow when commands start their own
-// successors. If it gets too long, the oldest leases are dropped.
-func held(lease pool.LeaseID) string {
-	text := lease.String()
-	listed := map[string]bool{lease.Pool: true}
-	for _, outer := range slices.Backward(pool.ParseLeaseIDs(os.Getenv(heldVariable))) {
-		if listed[outer.Pool] || !mayBeHeld(outer) {
-			continue
-		}
-		if len(text)+len(outer.String()) > maxHeldBytes {
-			break
-		}
-		text = outer.String() + text
-		listed[outer.Pool] = true
-	}
-	return text
-}
-
-// mayBeHeld reports whether a lease still holds slots. A lease on a pool that this user may not
-// open counts as held, because a command that runs as another user may be able to check it.
-func mayBeHeld(lease pool.LeaseID) bool {
-	p, err := pool.Open(lease.Pool)
-	if err != nil {
-		return errors.Is(err, pool.ErrPermission)
-	}
-	defer p.Close()
-	slots, _, err := p.HeldSlots(lease)
-	return err == nil && len(slots) > 0
 }
 
 // heldByAncestor returns the lease on this pool in which this process runs already, with its slots

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"golang.org/x/sys/unix"
 )
 
@@ -88,4 +90,35 @@ func (q *messageQueue) flush(beforeWait func()) {
 		beforeWait()
 		<-writing
 	}
+}
+
+// addDuration adds a duration to a text, rounded to milliseconds, in the form of Duration.String. It
+// is bare Go.
+func addDuration(text *bare.Text, d time.Duration) {
+	ms := uint64(max(d, 0)+time.Millisecond/2) / 1e6
+	if ms < 1000 {
+		text.AddNumber(ms, 10)
+		if ms > 0 {
+			text.AddByte('m')
+		}
+		text.AddByte('s')
+		return
+	}
+	if hours := ms / 3600e3; hours > 0 {
+		text.AddNumber(hours, 10)
+		text.AddByte('h')
+	}
+	if ms >= 60e3 {
+		text.AddNumber(ms/60e3%60, 10)
+		text.AddByte('m')
+	}
+	text.AddNumber(ms/1e3%60, 10)
+	if ms %= 1000; ms > 0 {
+		text.AddByte('.')
+		for unit := uint64(100); ms > 0; unit /= 10 {
+			text.AddNumber(ms/unit, 10)
+			ms %= unit
+		}
+	}
+	text.AddByte('s')
 }

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"github.com/poolrun/poolrun/pool"
 	"github.com/poolrun/poolrun/supervisor"
 )
@@ -53,14 +54,17 @@ func (c *runCommand) execute(io.Writer) (how exit, err error) {
 	if err != nil {
 		return exit{}, commandError{c.Command[0], err}
 	}
+	command := supervisor.Command{Path: path, Args: c.Command, Env: supervisor.Environ()}
+	if p, lease := adopt(); lease != nil {
+		return c.superviseInSlot(signals, p, lease, command)
+	}
 	p, err := c.open()
 	if err != nil {
 		return exit{}, err
 	}
-	command := supervisor.Command{Path: path, Args: c.Command, Env: supervisor.Environ()}
 	if outer, slots, items := heldByAncestor(p); slots != nil {
 		c.talk("poolrun runs in a slot of %s already, and needs no other", p.Name())
-		command.Env = describe(command.Env, outer, slots, items)
+		command.Env = withDescription(command.Env, outer, slots, items)
 		return c.supervise(signals, command)
 	}
 
@@ -68,8 +72,17 @@ func (c *runCommand) execute(io.Writer) (how exit, err error) {
 	if err != nil {
 		return exit{}, err
 	}
+	way := ""
+	if whyRuntime != "" {
+		way = " (with the Go runtime, because " + whyRuntime + ")"
+	}
+	c.talk("got slot %s after %v%s", joinInts(lease.Slots()), lease.Waited().Round(time.Millisecond), way)
+	return c.superviseInSlot(signals, p, lease, command)
+}
+
+// superviseInSlot runs the command in the slots of a lease, and releases them.
+func (c *runCommand) superviseInSlot(signals *supervisor.Signals, p *pool.Pool, lease *pool.Lease, command supervisor.Command) (how exit, err error) {
 	defer c.release(p, lease)
-	c.talk("got slot %s after %v", joinInts(lease.Slots()), lease.Waited().Round(time.Millisecond))
 	if !c.Close {
 		guard, err := lease.Guard()
 		if err != nil {
@@ -77,7 +90,7 @@ func (c *runCommand) execute(io.Writer) (how exit, err error) {
 		}
 		command.Inherit = []int{guard}
 	}
-	command.Env = describe(command.Env, lease.ID(), lease.Slots(), lease.Items())
+	command.Env = withDescription(command.Env, lease.ID(), lease.Slots(), lease.Items())
 	if command.PID, err = lease.CommandPID(); err != nil {
 		return exit{}, err
 	}
@@ -89,19 +102,30 @@ func (c *runCommand) execute(io.Writer) (how exit, err error) {
 // later checks that the command keeps the guard. Most commands that close the descriptors which
 // they inherit do so when they start. So the checks begin early, and become rarer.
 func (c *runCommand) checkGuard(lease *pool.Lease) func(pid int) time.Duration {
-	const shortest, longest = 100 * time.Millisecond, 10 * time.Second
-	next := time.Duration(0)
+	var check guardCheck
 	return func(pid int) time.Duration {
-		if next == 0 {
+		open := true
+		if check.interval == 0 {
 			if err := lease.SetCommandPID(pid); err != nil {
 				c.warn("cannot note the command's pid: %s", err)
-				return 0
+				open = false
 			}
-		} else if open, err := lease.CheckGuard(); !open || err != nil {
-			return 0
+		} else if isOpen, err := lease.CheckGuard(); !isOpen || err != nil {
+			open = false
 		}
-		next = min(max(shortest, 2*next), longest)
-		return next
+		check.next(open)
+		return check.interval
+	}
+}
+
+// A guardCheck says after how long the guard is checked next; 0 stands for never.
+type guardCheck struct{ interval time.Duration }
+
+// next sets the interval after a check, which has found the guard open or not. It is bare Go.
+func (g *guardCheck) next(open bool) {
+	const shortest, longest = 100 * time.Millisecond, 10 * time.Second
+	if g.interval = min(max(shortest, 2*g.interval), longest); !open {
+		g.interval = 0
 	}
 }
 
@@ -193,7 +217,10 @@ func (c *runCommand) supervise(signals *supervisor.Signals, command supervisor.C
 	case err != nil:
 		return exit{}, commandError{c.Command[0], err}
 	}
-	c.talk("the command ran for %v", time.Since(began).Round(time.Millisecond))
+	var buffer [32]byte
+	text := bare.In(buffer[:])
+	addDuration(&text, time.Since(began))
+	c.talk("the command ran for %s", text.String())
 	n, _ := status.Signal()
 	return exit{status.ExitCode(), n}, nil
 }
@@ -205,10 +232,12 @@ func (c *runCommand) release(p *pool.Pool, lease *pool.Lease) {
 	if lost, err := p.IsLost(); lost && err == nil {
 		c.warn("the files of pool %s were removed while the command ran", p.Name())
 		if !c.Quiet {
-			sayHint("if logind removed them (RemoveIPC=yes), see docs/troubleshooting.md")
+			sayHint(hintLoss)
 		}
 	}
 }
+
+const hintLoss = "if logind removed them (RemoveIPC=yes), see docs/troubleshooting.md"
 
 // warn prints a warning, unless --quiet is given.
 func (c *runCommand) warn(format string, args ...any) {

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"github.com/poolrun/poolrun/pool"
 )
 
@@ -136,7 +137,9 @@ func since(s pool.Status, t time.Time) time.Duration {
 
 // joinInts returns numbers separated by commas.
 func joinInts(list []int) string {
-	return strings.ReplaceAll(strings.Trim(fmt.Sprint(list), "[]"), " ", ",")
+	text := bare.In(make([]byte, 20*len(list)))
+	addNumbers(&text, list)
+	return text.String()
 }
 
 func orDash(text string) string {
@@ -154,4 +157,14 @@ func printable(text string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(text, "?"))
+}
+
+// isPrintable reports whether printable is sure to leave a text as it is. It is bare Go.
+func isPrintable(text string) bool {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return true
 }

@@ -10,7 +10,7 @@ const (
 	MaxSlots        = 4096
 	MaxParticipants = 8192 // holders and waiters
 	MaxItemBytes    = 124
-	commandBytes    = 152
+	CommandBytes    = 152
 )
 
 const (
@@ -95,7 +95,7 @@ type Participant struct {
 	Leaving atomic.Uint32 // a Counter: how it is counted if it is found dead in line
 	Guarded atomic.Uint32 // 1: its command has inherited the guard, and was not seen without it
 
-	command [commandBytes]byte // the beginning of its command line, up to a NUL
+	command [CommandBytes]byte // the beginning of its command line, up to a NUL
 }
 
 // A State says what a participant does.

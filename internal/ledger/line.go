@@ -1,7 +1,5 @@
 package ledger
 
-import "cmp"
-
 // The line: the participants that wait, linked in the order of (priority, ticket).
 
 // before reports whether a stands before b. No two tickets are the same.
@@ -26,7 +24,10 @@ func (l *Ledger) link(r Ref, rec *Participant) error {
 		}
 		after, next = other.previous.Load(), after
 	}
-	if err := cmp.Or(l.join(after, r), l.join(r, next)); err != nil {
+	if err := l.join(after, r); err != nil {
+		return err
+	}
+	if err := l.join(r, next); err != nil {
 		return err
 	}
 	l.waiting.Add(1)

@@ -5,7 +5,6 @@ import (
 	"unsafe"
 
 	"github.com/poolrun/poolrun/internal/bare"
-	"golang.org/x/sys/unix"
 )
 
 // Size is the size of a ledger's file.
@@ -30,14 +29,7 @@ func copyMemory(to, from unsafe.Pointer, size uintptr) {
 type Clock int64
 
 // Now is the present moment.
-func (c Clock) Now() int64 { return BootTime() - int64(c) }
-
-// BootTime is CLOCK_BOOTTIME of the caller's time namespace, in nanoseconds.
-func BootTime() int64 {
-	var ts unix.Timespec
-	bare.Sys(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, bare.Pointer(&ts), 0, 0)
-	return ts.Nano()
-}
+func (c Clock) Now() int64 { return bare.BootTime() - int64(c) }
 
 // Ago is how long before now a moment was. A moment that seems to lie in the future, in a ledger
 // that somebody has scribbled on, was just now.

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"cmp"
 	"sync/atomic"
 
 	"github.com/poolrun/poolrun/internal/futex"
@@ -38,9 +37,11 @@ func (m *Memory) PassOn(before Ref) error {
 		}
 	}
 	if m.IsEmpty() {
-		err = m.Poke(m.Drainer())
+		if err := m.Poke(m.Drainer()); err != nil {
+			return err
+		}
 	}
-	return cmp.Or(err, m.keepPace())
+	return m.keepPace()
 }
 
 // keepPace wakes all sleepers if the line has become much shorter than they know: then they have to
@@ -84,7 +85,10 @@ func (m *Memory) WakeAll() error {
 			return err
 		}
 	}
-	return cmp.Or(walk.Err, m.Poke(m.Drainer()))
+	if walk.Err != nil {
+		return walk.Err
+	}
+	return m.Poke(m.Drainer())
 }
 
 // WakeRecords is WakeAll without the ledger lock: the line may be in the middle of a change, so it

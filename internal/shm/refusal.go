@@ -14,7 +14,7 @@ const (
 	isSymbolicLink
 	isDirectory
 	isSpecial // a device, a FIFO or a socket
-	isUntrusted
+	IsUntrusted
 	hasWrongSize
 )
 
@@ -38,7 +38,7 @@ func (r Refusal) explain(file string, owner Owner, sizes [2]int64) *Refused {
 		return &Refused{File: file, Reason: "is a symbolic link"}
 	case isDirectory:
 		return &Refused{File: file, Reason: "is a directory"}
-	case isUntrusted:
+	case IsUntrusted:
 		return &Refused{file, "belongs to " + ownerName(uint32(owner.UID)) + ", who is neither you nor root, and is not shared through a group of yours", fs.ErrPermission}
 	case hasWrongSize:
 		return &Refused{file, fmt.Sprintf("has %d bytes instead of %d", sizes[0], sizes[1]), ErrWrongSize}

@@ -95,12 +95,15 @@ func (o *Object) TryOpen(file string, size int64, access Access) (Refusal, sysca
 // that name does not block the open, and a lease of another process (IsOnlyUser), which it has for a
 // moment, makes it fail with EWOULDBLOCK.
 func openFile(file string, flags int) (fd int) {
-	var buffer [unix.PathMax]byte
+	var buffer [len(Dir) + 1 + 255 + 1]byte // NAME_MAX
 	path := bare.In(buffer[:])
 	path.Add(Dir)
 	path.Add("/")
 	path.Add(file)
 	path.End()
+	if path.IsCut() {
+		return -int(unix.ENAMETOOLONG)
+	}
 	return bare.Sys(unix.SYS_OPENAT, bare.AtCWD, bare.Pointer(&buffer), uintptr(flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC), 0)
 }
 
@@ -117,7 +120,7 @@ func (o *Object) accept(fd int, size int64, access Access) (Refusal, syscall.Err
 	mayWrite := access == ReadOnly || trusted(&st) || access == Manage && geteuid() == 0
 	switch {
 	case !mayWrite:
-		return isUntrusted, 0
+		return IsUntrusted, 0
 	case st.Size != size:
 		o.refusedSize = [2]int64{st.Size, size}
 		return hasWrongSize, 0
