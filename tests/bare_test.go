@@ -12,6 +12,9 @@ import (
 // runtime. The compiler adds such calls silently, such as an allocation for a variable that
 // escapes, and no other test may reach that branch.
 func TestBareGoCallsNothingOfTheRuntime(t *testing.T) {
+	if !hasDirectPath {
+		t.Skip("without the direct path")
+	}
 	const module, of = "github.com/poolrun/poolrun/", "github.com/poolrun/poolrun/supervisor."
 	allowed := []string{
 		"syscall.RawSyscall6", "internal/runtime/syscall/linux.Syscall6",

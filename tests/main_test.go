@@ -13,9 +13,12 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// binaries are the programs under test, built once, as the Makefile builds them. The plain one
-// lacks poolrun's own entry point.
-var binaries struct{ poolrun, crashing, plain, dir string }
+// binaries are the programs under test, built once, as the Makefile builds them. The indirect one
+// lacks the direct path, and the plain one lacks poolrun's own entry point. If the environment has
+// WITHOUT_DIRECT_PATH=1, none has the direct path.
+var binaries struct{ poolrun, crashing, indirect, plain, dir string }
+
+var hasDirectPath = os.Getenv("WITHOUT_DIRECT_PATH") == ""
 
 // TestMain also runs the programs that the tests use as commands: see programs_test.go.
 func TestMain(m *testing.M) {
@@ -54,11 +57,17 @@ func build() (cleanUp func(), err error) {
 	binaries.dir = dir
 	binaries.poolrun = filepath.Join(dir, "poolrun")
 	binaries.crashing = filepath.Join(dir, "poolrun-crashing")
+	binaries.indirect = filepath.Join(dir, "poolrun-indirect")
 	binaries.plain = filepath.Join(dir, "poolrun-plain")
+	tags := ""
+	if !hasDirectPath {
+		tags = "nodirect"
+	}
 	for _, args := range [][]string{
 		{"-o", binaries.plain, ".."},
-		{"-ldflags", "-E poolrun_entry", "-o", binaries.poolrun, ".."},
-		{"-ldflags", "-E poolrun_entry", "-o", binaries.crashing, "-tags", "crashpoints", ".."},
+		{"-ldflags", "-E poolrun_entry", "-o", binaries.poolrun, "-tags", tags, ".."},
+		{"-ldflags", "-E poolrun_entry", "-o", binaries.indirect, "-tags", "nodirect", ".."},
+		{"-ldflags", "-E poolrun_entry", "-o", binaries.crashing, "-tags", "crashpoints," + tags, ".."},
 		{"-o", dir + "/", "../examples/pool_server", "../examples/pool_client"},
 	} {
 		cmd := exec.Command("go", append([]string{"build"}, args...)...)

@@ -1,0 +1,174 @@
+package tests
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The direct path and the Go runtime's are the same program: for the same arguments, environment and
+// signals, the command sees the same, poolrun ends and prints the same, and the ledger is the same,
+// while the command runs and afterwards.
+func TestBothWaysAreTheSameProgram(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	random := rand.New(rand.NewPCG(seed, 0))
+	defer func() {
+		if t.Failed() {
+			t.Logf("seed %d", seed)
+		}
+	}()
+	for range 150 {
+		r := randomRun(random)
+		direct, indirect := r.by(t, binaries.poolrun), r.by(t, binaries.indirect)
+		if direct != indirect {
+			t.Errorf("%+v:\n%s", r, difference(direct, indirect))
+		}
+	}
+}
+
+// A randomly chosen run.
+type comparedRun struct {
+	Init     []string // flags of init
+	Flags    []string
+	Env      []string
+	Ignored  string // signals, for a shell's trap
+	IsNested bool
+	Command  []string
+}
+
+func randomRun(random *rand.Rand) (r comparedRun) {
+	pick := func(choices ...string) []string { return strings.Fields(choices[random.IntN(len(choices))]) }
+	r.Init = pick("--size 4", "--size 1", "--size 70", "--item a --item b-2 --item c", "--size 4 --mode 0660")
+	for _, choices := range [][]string{
+		{"", "", "--weight 2", "-k 3", "-k4", "--weight=66", "--weight 0", "-k 5000"},
+		{"", "", "--timeout 5s", "-w 0", "-w2.5", "--timeout 1m30s", "--timeout 1e1", "--timeout never"},
+		{"", "", "-n", "--nonblock"},
+		{"", "", "--priority 3", "--priority=-4", "--priority -5", "--priority 20"},
+		{"", "", "--size 4", "-s 2", "--size 50%", "--size 0"},
+		{"", "", "-E 9", "--busy-exit-code=3", "-E 255"},
+		{"", "", "--close", "-o"},
+		{"", "", "-q", "--quiet", "-qn"},
+		{"", "", "", "", "--", "--unknown"},
+	} {
+		r.Flags = append(r.Flags, pick(choices...)...)
+	}
+	for _, choices := range [][]string{
+		{"", "", "POOLRUN_TIMEOUT=3s", "POOLRUN_TIMEOUT=", "POOLRUN_TIMEOUT=soon"},
+		{"", "", "POOLRUN_SIZE=4", "POOLRUN_SIZE=x"},
+		{"", "", "POOLRUN_BUSY_EXIT_CODE=7"},
+		{"", "", "POOLRUN_HELD=/elsewhere/1/1/1", "POOLRUN_HELD=rubbish", "POOLRUN_SLOT=9 POOLRUN_ITEM=x"},
+		{"", "", "GODEBUG=x GOMAXPROCS=3", "A= A=2 =x", "PATH="},
+	} {
+		r.Env = append(r.Env, pick(choices...)...)
+	}
+	r.Ignored = []string{"", "", "", "HUP INT", "TERM PIPE QUIT", "CHLD", "TSTP"}[random.IntN(7)]
+	r.IsNested = random.IntN(4) == 0
+	// /proc shows what is inherited. The ledger is kept for a comparison.
+	const look = `cp /dev/shm/poolrun.${POOLRUN_HELD#/} "$LEDGER" 2>/dev/null; f=${POOLRUN_HELD#/}; cp /dev/shm/poolrun.${f%%/*} "$LEDGER";
+		env | grep -v ^_= | sort; ulimit -a; umask; pwd; grep -E '^(Sig(Ign|Blk|Cgt)|Umask|Cap|Cpus)' /proc/self/status; ls /proc/$$/fd; `
+	r.Command = [][]string{
+		{"/bin/sh", "-c", look + "exit 0"}, {"/bin/sh", "-c", look + "exit 7", "x", "y z"}, {"sh", "-c", look + "kill -TERM $$"},
+		{"/bin/sh", "-c", look + "kill -SEGV $$"}, {"/bin/sh", "-c", look + "kill -USR1 $PPID; sleep 5"},
+		{"true"}, {"/bin/false"}, {"/nowhere/x"}, {"nothing-of-that-name"}, {"/etc/passwd"}, {"/"}, {"./script"}, {"./plain"}, {"./lost"}, {""},
+	}[random.IntN(15)]
+	return r
+}
+
+// by runs it by a binary in a new pool, and returns all that can be seen.
+func (r comparedRun) by(t *testing.T, binary string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"script": "#!/bin/sh\necho script; exit 3\n", "plain": "echo plain; exit 4\n", "lost": "#!/nowhere/sh\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name := fmt.Sprintf("%s-%04d", freeName(t), poolNames.Add(1))
+	mustRun(t, append([]string{"init", name}, r.Init...)...)
+	args := append([]string{binary, "--pool", name}, r.Flags...)
+	if r.IsNested {
+		args = append([]string{binary, "--pool", name}, args...)
+	}
+	args = append(args, r.Command...)
+	script := `exec "$@"`
+	if r.Ignored != "" {
+		script = "trap '' " + r.Ignored + "; " + script
+	}
+	cmd := command(t, "/bin/sh", append([]string{"-c", script, "sh"}, args...)...)
+	cmd.Dir = dir
+	during := filepath.Join(dir, "ledger")
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "LEDGER=" + during, "HOME=/"}, r.Env...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	text := fmt.Sprintf("%v\n%s\nafterwards %s", err, out.String(), soundBytes(t, ledgerOf(name)))
+	if _, err := os.Stat(during); err == nil {
+		text += "\nmeanwhile " + soundBytes(t, during)
+	}
+	gate, err := os.ReadFile(semaphoreOf(name))
+	text += fmt.Sprintf("\ngate %x %v\n", gate, err)
+	for _, own := range []struct{ text, name string }{{dir, "DIR"}, {binary, "POOLRUN"}, {name[1:], "POOL"}} {
+		text = strings.ReplaceAll(text, own.text, own.name)
+	}
+	return leaseText.ReplaceAllString(text, "/POOL/ID/$1")
+}
+
+var leaseText = regexp.MustCompile(`/POOL/[0-9a-f]+/(\d+/\d+)`)
+
+// soundBytes returns the bytes of a ledger that are not zero, without what differs between two runs:
+// the identity of the pool, pids and times.
+func soundBytes(t *testing.T, path string) string {
+	t.Helper()
+	ledger, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const participants, size = 4096 + 4*4096 + 128*4096, 256
+	clear(ledger[16:40])   // ID, GateInode, Created
+	clear(ledger[264:272]) // Attended
+	for at := participants; at < len(ledger); at += size {
+		record := ledger[at:]
+		clear(record[36:40]) // PID
+		clear(record[48:52]) // CommandPID
+		clear(record[56:88]) // CommandSeen, Since, Acquired, Seen
+		if text := record[104:size]; bytes.Contains(text, []byte("poolrun")) {
+			clear(text) // the command of an outer run names the binary and the pool
+		}
+	}
+	var text strings.Builder
+	for at := 0; at < len(ledger); at += 8 {
+		if word := ledger[at : at+8]; !bytes.Equal(word, make([]byte, 8)) {
+			fmt.Fprintf(&text, "%d:%x ", at, word)
+		}
+	}
+	return text.String()
+}
+
+// -v tells which way was taken, and why.
+func TestVerboseTellsTheWay(t *testing.T) {
+	name := newPool(t, 1)
+	for _, test := range []struct {
+		want string
+		cmd  *exec.Cmd
+	}{
+		{"at once, without the Go runtime", poolrun(t, "-v", "-p", name, "true")},
+		{"with the Go runtime, because the arguments", poolrun(t, "-v", "-p", name, "-w", "1e1", "true")},
+		{"with the Go runtime, because the command may not", poolrun(t, "-v", "-p", name, "--size", "1", "./plain")},
+		{"after 0s\n", command(t, binaries.indirect, "-v", "-p", name, "true")},
+	} {
+		test.cmd.Dir = t.TempDir()
+		if err := os.WriteFile(test.cmd.Dir+"/plain", []byte("exit\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		wantResult(t, test.cmd, 0, regexp.QuoteMeta(test.want))
+	}
+}
