@@ -16,8 +16,8 @@ import (
 
 // A Direct is a pool, and a lease on it, in a process whose Go runtime has not started yet. Its
 // methods are bare Go (internal/bare). They take slots only if that is an ordinary matter: the pool
-// is in order, nobody waits, and enough slots are free. For everything else they report false, with
-// nothing changed, and leave it to a Pool.
+// is in order, nobody waits, and enough slots are free, or held by holders that are plainly dead. For
+// everything else they report false, with nothing taken, and leave it to a Pool.
 type Direct struct {
 	core
 	gate     sem.Sem
@@ -98,14 +98,34 @@ func (d *Direct) Take(weight, priority int, command string) bool {
 		return false
 	}
 	if d.mem.Check() == nil && !d.mem.HasIntent() && d.mem.Debt() == 0 && !d.mem.HasLine() {
-		var err error
-		d.lease, err = d.take(request{weight: weight, priority: priority, command: command})
-		if d.isHeld = err == nil && d.lease.rec != nil && d.lease.slot >= 0; d.isHeld {
-			d.weight = d.listSlots(d.lease, d.slots[:weight])
+		req := request{weight: weight, priority: priority, command: command}
+		h, err := d.take(req)
+		if err == ErrBusy && d.reapFew() {
+			h, err = d.take(req)
+		}
+		d.lease = h
+		if d.isHeld = err == nil && h.rec != nil && h.slot >= 0; d.isHeld {
+			d.weight = d.listSlots(h, d.slots[:weight])
 		}
 	}
 	shm.Unlock(d.object.FD)
 	return d.isHeld
+}
+
+// reapFew reaps dead holders, under the ledger lock, and reports whether there was one. With
+// --no-fork every command leaves a dead holder. It looks at a few only, because the lock is held.
+func (d *Direct) reapFew() (found bool) {
+	const few = 8
+	holders := d.mem.Holders()
+	for n := 0; n < few && holders.Next(); n++ {
+		if d.isPlainlyDead(holders.Ref, holders.Participant) {
+			if d.reap(holders.Ref, holders.Participant) != nil {
+				return false
+			}
+			found = true
+		}
+	}
+	return found
 }
 
 // OpenGuard makes a descriptor for the guard, before the slots are taken.
@@ -139,6 +159,12 @@ func (d *Direct) CommandPID() *atomic.Int32 {
 		return nil
 	}
 	return &d.lease.rec.CommandPID
+}
+
+// NoteExec notes that this process is about to exec the command: see Lease.SetCommandPID.
+func (d *Direct) NoteExec() {
+	d.lease.rec.CommandPID.Store(d.self.pid)
+	d.lease.rec.CommandSeen.Store(ticks())
 }
 
 // NoteStart and CheckGuard are called while the command runs, and must not end its supervision if

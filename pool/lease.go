@@ -86,9 +86,10 @@ func (l *Lease) CommandPID() (place *atomic.Int32, err error) {
 	return place, err
 }
 
-// SetCommandPID notes that the lease is held for a child of this process, which is running and has
-// not been waited for. Status shows its pid. If this process dies, the slots stay held while the
-// child lives, even if the child has closed the guard.
+// SetCommandPID notes the process that the lease is held for: a child of this process, which is
+// running and has not been waited for, or this process itself, if it is about to exec a command.
+// Status shows its pid. When this process dies or execs, the slots stay held while that process
+// lives, even if it has closed the guard.
 func (l *Lease) SetCommandPID(pid int) error {
 	return l.use(func() error {
 		l.rec.CommandPID.Store(int32(pid))

@@ -48,25 +48,10 @@ func (p *Pool) commandMayRun(rec *ledger.Participant) bool {
 }
 
 // mayRun reports whether the process that had this pid at a moment (0: unknown) may still exist. It
-// is gone if no process has that pid, or if all threads of that process have ended (it is a zombie,
-// and more than its main thread is), or if that process started later.
+// is gone if hasEnded says so, or if the process with that pid started later.
 func mayRun(pid int32, seen uint64) bool {
-	fd, err := unix.PidfdOpen(int(pid), 0)
-	switch err {
-	case nil:
-		// pidfd_open(2): readable when the last thread has ended.
-		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		n, err := unix.Poll(fds, 0)
-		unix.Close(fd)
-		if err == nil && n > 0 && fds[0].Revents&unix.POLLIN != 0 {
-			return false
-		}
-	case unix.ESRCH:
+	if hasEnded(pid) {
 		return false
-	default: // too many open files; a filter of system calls; a kernel before 5.3
-		if unix.Kill(int(pid), 0) == unix.ESRCH {
-			return false
-		}
 	}
 	if seen == 0 || !procIsOwn() {
 		return true
@@ -74,6 +59,21 @@ func mayRun(pid int32, seen uint64) bool {
 	var path statPath
 	stat, ok := readStat(path.of(pid))
 	return !ok || stat.start <= seen
+}
+
+// hasEnded reports whether no process of this pid namespace has that pid, or all threads of that
+// process have ended. (It is a zombie then, and more than its main thread is.) It is bare Go.
+func hasEnded(pid int32) bool {
+	fd := bare.Sys(unix.SYS_PIDFD_OPEN, uintptr(pid), 0, 0, 0)
+	if fd < 0 { // ESRCH; too many open files; a filter of system calls; a kernel before 5.3
+		return fd == -int(unix.ESRCH) || bare.Sys(unix.SYS_KILL, uintptr(pid), 0, 0, 0) == -int(unix.ESRCH)
+	}
+	// pidfd_open(2): readable when the last thread has ended.
+	fds := unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+	var now unix.Timespec
+	n := bare.Sys(unix.SYS_PPOLL, bare.Pointer(&fds), 1, bare.Pointer(&now), 0)
+	bare.Sys(unix.SYS_CLOSE, uintptr(fd), 0, 0, 0)
+	return n > 0 && fds.Revents&unix.POLLIN != 0
 }
 
 // The inode of the initial pid namespace (PID_NS_INIT_INO, linux/nsfs.h).

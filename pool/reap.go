@@ -19,6 +19,16 @@ func (p *Pool) isDead(r ledger.Ref, rec *ledger.Participant) (bool, error) {
 	return err == nil && !locked && !p.commandMayRun(rec), err
 }
 
+// isPlainlyDead reports whether a participant is dead, as far as that shows at once: nobody holds its
+// claim or its guard, and no process of this pid namespace has the pid of its command. It is bare Go.
+func (c *core) isPlainlyDead(r ledger.Ref, rec *ledger.Participant) bool {
+	if locked, err := c.isLocked(r); locked || err != nil {
+		return false
+	}
+	pid := rec.CommandPID.Load()
+	return pid <= 0 || rec.PIDNamespace.Load() == c.self.pidNamespace && hasEnded(pid)
+}
+
 // reapHolders takes the slots of dead holders back. It returns how many there were, and whether any
 // holder is kept alive only by its command's pid: the end of such a holder raises no event. It
 // waits for the ledger lock as update does.
@@ -154,19 +164,19 @@ func (p *Pool) reapIfDead(r ledger.Ref) error {
 	return p.reap(r, rec)
 }
 
-// reap ends the participation of a dead participant.
-func (p *Pool) reap(r ledger.Ref, rec *ledger.Participant) error {
+// reap ends the participation of a dead participant. It is bare Go.
+func (c *core) reap(r ledger.Ref, rec *ledger.Participant) error {
 	switch rec.State.Load() {
 	case ledger.StateHeld:
-		return p.mem.Change(ledger.OpGive, r, ledger.CountReclaimed)
+		return c.mem.Change(ledger.OpGive, r, ledger.CountReclaimed)
 	case ledger.StateWaiting:
 		counter := ledger.CountCancelled
 		if rec.Leaving.Load() == ledger.CountTimedOut { // as it has noted: see endParticipation
 			counter = ledger.CountTimedOut
 		}
-		return p.mem.Change(ledger.OpLeave, r, counter)
+		return c.mem.Change(ledger.OpLeave, r, counter)
 	case ledger.StateDraining:
-		return p.mem.Change(ledger.OpLeave, r, ledger.CountNothing)
+		return c.mem.Change(ledger.OpLeave, r, ledger.CountNothing)
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ type Holder struct {
 	PID        int
 	CommandPID int    // 0 if it runs no command
 	User       string // its name or number
-	Orphaned   bool   // PID is gone, and its command lives on
+	Orphaned   bool   // PID is gone, and its command, or what that has left, lives on
 	Acquired   time.Time
 	Command    string
 	uid        uint32
@@ -193,7 +193,7 @@ func (p *Pool) status(missing int) (s Status, err error) {
 		slots := p.slotsOf(holding{LeaseID{r: holders.Ref}, rec, l.NextSlot(holders.Ref, 0)})
 		s.Holders = append(s.Holders, Holder{
 			Slots: slots, Items: p.itemsOf(slots), PID: int(rec.PID.Load()), CommandPID: int(rec.CommandPID.Load()),
-			uid: rec.UID.Load(), Orphaned: !claimed, Acquired: when(rec.Acquired.Load()),
+			uid: rec.UID.Load(), Orphaned: !claimed && !p.isCommandItself(rec), Acquired: when(rec.Acquired.Load()),
 			Command: string(rec.CommandText()),
 		})
 	}
@@ -207,6 +207,12 @@ func (p *Pool) status(missing int) (s Status, err error) {
 		})
 	}
 	return s, errors.Join(holders.Err, waiters.Err)
+}
+
+// isCommandItself reports whether a participant has exec'd its command and still runs. The kernel has
+// released its claim then, and it holds its guard.
+func (p *Pool) isCommandItself(rec *ledger.Participant) bool {
+	return rec.CommandPID.Load() == rec.PID.Load() && p.commandMayRun(rec)
 }
 
 func readWaits(w *ledger.Waits) Waits {

@@ -123,6 +123,20 @@ func (d *Direct) Start(path *byte, argv, environ **byte, inherit int, place *ato
 	return true
 }
 
+// Become executes the command in this process, and returns only if that fails. Then all signals are
+// blocked, as Leave wants it.
+func (d *Direct) Become(path *byte, argv, environ **byte, inherit int) {
+	removeHandlers()
+	s := spawned{path: path, argv: argv, envp: environ, pending: &atEntry.pending}
+	fds := [1]int{inherit}
+	if inherit >= 0 {
+		s.inherit = fds[:]
+	}
+	s.exec()
+	every := ^signalSet(0)
+	setMask(unix.SIG_SETMASK, &every, nil)
+}
+
 // Step does all that there is to do for the command, and reports whether it has ended. refused are
 // the signals that this user may not send to the command, as bits.
 func (d *Direct) Step() (status Status, ended bool, refused uint64) {
@@ -159,11 +173,16 @@ func (d *Direct) Exit(code int) {
 // End lets all signals have their default effect on this process from now on. It suits a process
 // that has finished its work and has a message to write, which can block.
 func (d *Direct) End() {
+	removeHandlers()
+	var none signalSet
+	setMask(unix.SIG_SETMASK, &none, nil)
+}
+
+// removeHandlers removes the handlers that Begin has installed.
+func removeHandlers() {
 	for n := syscall.Signal(1); n <= lastSignal; n++ {
 		if (memoryFaults | stopSignals).has(n) && !atEntry.ignored.has(n) {
 			setAction(n, &sigaction{}, nil)
 		}
 	}
-	var none signalSet
-	setMask(unix.SIG_SETMASK, &none, nil)
 }

@@ -45,10 +45,7 @@ type Command struct {
 // a container has to.
 func (s *Signals) Run(c Command) (Status, error) {
 	s.Hold()
-	s.mutex.Lock()
-	n := s.queue.beforeCommand(&s.kept)
-	s.mutex.Unlock()
-	if n != 0 {
+	if n := s.takeQueued(); n != 0 {
 		return Status{}, Interrupted{n}
 	}
 	pid, err := start(c, &s.kept)
@@ -81,6 +78,20 @@ func (s *Signals) Run(c Command) (Status, error) {
 		}
 		s.queue.wait(nextPoll)
 	}
+}
+
+// Become executes the command in this process, as execve(2) does, and gives it what this process has
+// inherited. It does not call OnRefused or Poll, and it does not set PID.
+//
+// It returns only if that fails: with an [Interrupted] if a deadly signal came first, otherwise with
+// an error of execve(2), after which signals have their default actions.
+func (s *Signals) Become(c Command) error {
+	s.Hold()
+	if n := s.takeQueued(); n != 0 {
+		return Interrupted{n}
+	}
+	s.RestoreDefaults()
+	return c.exec(&s.kept, (*spawned).exec)
 }
 
 // A supervision is one run of a command. Its methods are bare Go. Between two steps its user waits

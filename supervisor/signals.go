@@ -57,7 +57,7 @@ var signalNames = [...]string{
 }
 
 // Signals are the signals that this process catches. A signal stays in a queue until one of the
-// methods takes it: [Signals.ApplyDefaults], [Signals.Context], [Signals.Run] or
+// methods takes it: [Signals.ApplyDefaults], [Signals.Context], [Signals.Run], [Signals.Become] or
 // [Signals.RestoreDefaults]. A process has one Signals, because signal handlers belong to the
 // process.
 type Signals struct {
@@ -137,12 +137,16 @@ func (s *Signals) RestoreDefaults() {
 			setAction(n, &sigaction{}, nil)
 		}
 	}
-	var i siginfo
-	for s.queue.take(&i) {
-		if effectOf(&i) == effectDeath {
-			ExitBySignal(i.number())
-		}
+	if n := s.takeQueued(); n != 0 {
+		ExitBySignal(n)
 	}
+}
+
+// takeQueued is beforeCommand for the queue of these Signals.
+func (s *Signals) takeQueued() syscall.Signal {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.queue.beforeCommand(&s.kept)
 }
 
 // consume makes a goroutine take signals out of the queue and call consumer for each. It replaces

@@ -15,46 +15,52 @@ import (
 // processes or too little memory (fork(2)). The command is not the reason.
 var ErrNoProcess = errors.New("cannot start a process")
 
-// start starts the command with these signals pending. A file that execve(2) does not know is a
-// script without #!, which execvp(3) runs with the shell.
+// start starts the command with these signals pending.
 func start(c Command, pending *siginfos) (pid int, err error) {
-	unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(max(atEntry.defaultSlack, 0)), 0, 0, 0) // see spawn
-	pid, err = startOnce(c, pending)
-	if errors.Is(err, syscall.ENOEXEC) {
-		c.Args = append([]string{shell, c.Path}, c.Args[1:]...)
-		c.Path = shell
-		pid, err = startOnce(c, pending)
+	err = c.exec(pending, func(s *spawned) {
+		pid = spawn(s, c.PID)
+	})
+	if pid < 0 {
+		return 0, fmt.Errorf("%w: %w", ErrNoProcess, bare.Errno(pid))
 	}
 	return pid, err
 }
 
+// exec calls a function that execs the command, in this process or in a child. A file that
+// execve(2) does not know is a script without #!, which execvp(3) runs with the shell.
+func (c Command) exec(pending *siginfos, try func(*spawned)) error {
+	// The runtime's slack is another one: see enter and spawn.
+	unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(max(atEntry.defaultSlack, 0)), 0, 0, 0)
+	err := c.execOnce(pending, try)
+	if errors.Is(err, syscall.ENOEXEC) {
+		c.Args = append([]string{shell, c.Path}, c.Args[1:]...)
+		c.Path = shell
+		err = c.execOnce(pending, try)
+	}
+	return err
+}
+
 const shell = "/bin/sh"
 
-func startOnce(c Command, pending *siginfos) (pid int, err error) {
+func (c Command) execOnce(pending *siginfos, try func(*spawned)) error {
 	path, err := syscall.BytePtrFromString(c.Path)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	argv, err := syscall.SlicePtrFromStrings(c.Args)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	envp, err := syscall.SlicePtrFromStrings(c.Env)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	s := &spawned{path: path, argv: &argv[0], envp: &envp[0], inherit: c.Inherit, pending: pending, handled: ^signalSet(0)}
-	pid = spawn(s, c.PID)
-	switch {
-	case pid < 0:
-		return 0, fmt.Errorf("%w: %w", ErrNoProcess, bare.Errno(pid))
-	case s.errno != 0:
-		return 0, s.errno
-	}
-	return pid, nil
+	try(s)
+	return bare.Error(s.errno)
 }
 
-// A spawned holds what a child needs to become the command. The child shares it, and all that it
+// A spawned holds what a process needs to become the command. A child shares it, and all that it
 // points to, until it execs.
 type spawned struct {
 	path      *byte // a C string
@@ -99,11 +105,21 @@ func spawn(s *spawned, place *atomic.Int32) (pid int) {
 //go:noescape
 func clone(flags uintptr, pidOut *atomic.Int32, child func(*spawned), argument *spawned, stack uintptr) (pid int)
 
-// become is bare Go, and runs in the child. It restores the attributes that this process has
-// inherited, and execs the command. tests/inherited_test.go lists the attributes.
+// become is bare Go, and runs in the child, which becomes the command or ends.
 //
 //go:norace
 func become(s *spawned) {
+	s.exec()
+	for {
+		bare.Sys(unix.SYS_EXIT_GROUP, 127, 0, 0, 0)
+	}
+}
+
+// exec is bare Go. It restores the attributes that this process has inherited, and execs the
+// command. If that fails, it returns with s.errno set. tests/inherited_test.go lists the attributes.
+//
+//go:norace
+func (s *spawned) exec() {
 	e := &atEntry
 	for _, fd := range s.inherit {
 		bare.Sys(unix.SYS_FCNTL, uintptr(fd), unix.F_SETFD, 0, 0)
@@ -145,9 +161,6 @@ func become(s *spawned) {
 		bare.Sys(unix.SYS_RT_SIGQUEUEINFO, uintptr(bare.Sys(unix.SYS_GETPID, 0, 0, 0, 0)), uintptr(info.signal), bare.Pointer(info), 0)
 	}
 	s.errno = bare.Errno(bare.Sys(unix.SYS_EXECVE, bare.Pointer(s.path), bare.Pointer(s.argv), bare.Pointer(s.envp), 0))
-	for {
-		bare.Sys(unix.SYS_EXIT_GROUP, 127, 0, 0, 0)
-	}
 }
 
 // schedAttr is struct sched_attr of sched_setattr(2).

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,7 +54,7 @@ func randomRun(random *rand.Rand) (r comparedRun) {
 		{"", "", "--priority 3", "--priority=-4", "--priority -5", "--priority 20"},
 		{"", "", "--size 4", "-s 2", "--size 50%", "--size 0"},
 		{"", "", "-E 9", "--busy-exit-code=3", "-E 255"},
-		{"", "", "--close", "-o"},
+		{"", "", "--close", "-o", "-F", "--no-fork"},
 		{"", "", "-q", "--quiet", "-qn"},
 		{"", "", "", "", "--", "--unknown"},
 	} {
@@ -77,6 +78,11 @@ func randomRun(random *rand.Rand) (r comparedRun) {
 		{"/bin/sh", "-c", look + "kill -SEGV $$"}, {"/bin/sh", "-c", look + "kill -USR1 $PPID; sleep 5"},
 		{"true"}, {"/bin/false"}, {"/nowhere/x"}, {"nothing-of-that-name"}, {"/etc/passwd"}, {"/"}, {"./script"}, {"./plain"}, {"./lost"}, {""},
 	}[random.IntN(15)]
+	if slices.Contains(r.Flags, "-F") || slices.Contains(r.Flags, "--no-fork") {
+		for i := range r.Command { // its parent is the test
+			r.Command[i] = strings.Replace(r.Command[i], "kill -USR1 $PPID; sleep 5", "kill -USR1 $$", 1)
+		}
+	}
 	return r
 }
 

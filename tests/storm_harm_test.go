@@ -77,8 +77,11 @@ func (s *storm) prepare(p *stormPool, random *rand.Rand, harm int, sitting []str
 		path = binaries.crashing
 	}
 	// In a pid namespace, the others could not see a command without a guard.
-	if random.IntN(10) == 0 && where != 0 {
+	switch what := random.IntN(10); {
+	case what == 0 && where != 0:
 		args = append(args, "--close")
+	case what == 1:
+		args = append(args, "--no-fork")
 	}
 	args = append(append(args, "--"), sitting...)
 	if s.mayUnshare && where == 1 {

@@ -111,6 +111,9 @@ func (d *directRun) parse(argc int, argv, environ **byte) (why string) {
 	if run.Weight > pool.MaxDirectWeight || !isPrintable(string(run.Pool)) {
 		return "the weight or the name of the pool is unusual"
 	}
+	if run.NoFork && run.Close {
+		return "--no-fork and --close exclude each other"
+	}
 	if run.Verbose && !canWrite() {
 		return "standard error is full"
 	}
@@ -202,6 +205,13 @@ func (d *directRun) runCommand() {
 		d.release()
 		d.command.ExitBySignal(n)
 	}
+	if run.NoFork {
+		if p.IsHeld() {
+			p.NoteExec()
+		}
+		d.command.Become(d.file, d.argv, &d.environ[0], guard)
+		return
+	}
 	d.began = bare.BootTime()
 	if !d.command.Start(d.file, d.argv, &d.environ[0], guard, p.CommandPID()) {
 		return
@@ -287,13 +297,6 @@ func (d *directRun) release() {
 func nth(list **byte, i int) *byte { return *at(list, i) }
 func at(list **byte, i int) **byte {
 	return (**byte)(unsafe.Add(unsafe.Pointer(list), uintptr(i)*unsafe.Sizeof(list)))
-}
-
-// canWrite reports whether a write of a message to standard error does not block.
-func canWrite() bool {
-	fds := unix.PollFd{Fd: 2, Events: unix.POLLOUT}
-	var now unix.Timespec
-	return bare.Sys(unix.SYS_PPOLL, bare.Pointer(&fds), 1, bare.Pointer(&now), 0) > 0 && fds.Revents&unix.POLLOUT != 0
 }
 
 // onMemoryFault ends the process after a fault in mapped memory. A fault in a file of the pool means

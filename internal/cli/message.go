@@ -92,6 +92,30 @@ func (q *messageQueue) flush(beforeWait func()) {
 	}
 }
 
+// settle blocks until all messages are written, or standard error takes no more. It suits a process
+// that is about to exec.
+func (q *messageQueue) settle() {
+	for canWrite() {
+		q.mutex.Lock()
+		writing := q.writing
+		q.mutex.Unlock()
+		if writing == nil {
+			return
+		}
+		select {
+		case <-writing:
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// canWrite reports whether a write of a message to standard error does not block. It is bare Go.
+func canWrite() bool {
+	fds := unix.PollFd{Fd: 2, Events: unix.POLLOUT}
+	var now unix.Timespec
+	return bare.Sys(unix.SYS_PPOLL, bare.Pointer(&fds), 1, bare.Pointer(&now), 0) > 0 && fds.Revents&unix.POLLOUT != 0
+}
+
 // addDuration adds a duration to a text, rounded to milliseconds, in the form of Duration.String. It
 // is bare Go.
 func addDuration(text *bare.Text, d time.Duration) {

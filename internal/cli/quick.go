@@ -61,6 +61,7 @@ const (
 	flagWeight
 	flagPriority
 	flagClose
+	flagNoFork
 	flagVerbose
 	flagQuiet
 	numQuickFlags
@@ -79,6 +80,7 @@ var quickFlags = [numQuickFlags]struct {
 	flagWeight:       {"weight", "k", false, ""},
 	flagPriority:     {"priority", "", false, ""},
 	flagClose:        {"close", "o", true, ""},
+	flagNoFork:       {"no-fork", "F", true, ""},
 	flagVerbose:      {"verbose", "v", true, ""},
 	flagQuiet:        {"quiet", "q", true, ""},
 }
@@ -112,6 +114,8 @@ func (c *runCommand) setQuickly(flag int, value string) bool {
 		c.Nonblock = true
 	case flagClose:
 		c.Close = true
+	case flagNoFork:
+		c.NoFork = true
 	case flagVerbose:
 		c.Verbose = true
 	case flagQuiet:

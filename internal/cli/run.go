@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -23,6 +24,7 @@ type runCommand struct {
 	Weight       weight   `short:"k" default:"1" placeholder:"N" help:"Take N slots at once, all or none (default: 1)."`
 	Priority     priority `default:"0" placeholder:"N" help:"Wait with priority N, -20 to 19 as for nice(1): lower goes first, equals in order of arrival (default: 0)."`
 	Close        bool     `short:"o" help:"Do not let the command inherit the descriptor that keeps its slot if poolrun is killed."`
+	NoFork       bool     `short:"F" help:"Become the command instead of waiting for it: the slot is free when the command has ended."`
 	Verbose      bool     `short:"v" help:"Report what poolrun waits for, how long it waited, and how long the command ran."`
 	Quiet        bool     `short:"q" help:"Print only errors, and nothing if there is no slot in time."`
 
@@ -37,6 +39,9 @@ func (c *runCommand) execute(io.Writer) (how exit, err error) {
 	}
 	if len(c.Command) == 0 {
 		return exit{}, usageError{errors.New("no command to run")}
+	}
+	if c.NoFork && c.Close {
+		return exit{}, usageError{errors.New("--no-fork needs the descriptor that --close keeps from the command")}
 	}
 	signals, err := supervisor.Catch()
 	if err != nil {
@@ -56,7 +61,7 @@ func (c *runCommand) execute(io.Writer) (how exit, err error) {
 	}
 	command := supervisor.Command{Path: path, Args: c.Command, Env: supervisor.Environ()}
 	if p, lease := adopt(); lease != nil {
-		return c.superviseInSlot(signals, p, lease, command)
+		return c.startInSlot(signals, p, lease, command)
 	}
 	p, err := c.open()
 	if err != nil {
@@ -65,7 +70,7 @@ func (c *runCommand) execute(io.Writer) (how exit, err error) {
 	if outer, slots, items := heldByAncestor(p); slots != nil {
 		c.talk("poolrun runs in a slot of %s already, and needs no other", p.Name())
 		command.Env = withDescription(command.Env, outer, slots, items)
-		return c.supervise(signals, command)
+		return c.start(signals, command)
 	}
 
 	lease, err := c.acquire(signals, p)
@@ -77,11 +82,13 @@ func (c *runCommand) execute(io.Writer) (how exit, err error) {
 		way = " (with the Go runtime, because " + whyRuntime + ")"
 	}
 	c.talk("got slot %s after %v%s", joinInts(lease.Slots()), lease.Waited().Round(time.Millisecond), way)
-	return c.superviseInSlot(signals, p, lease, command)
+	return c.startInSlot(signals, p, lease, command)
 }
 
-// superviseInSlot runs the command in the slots of a lease, and releases them.
-func (c *runCommand) superviseInSlot(signals *supervisor.Signals, p *pool.Pool, lease *pool.Lease, command supervisor.Command) (how exit, err error) {
+// startInSlot runs the command in the slots of a lease, and releases them. With --no-fork it becomes
+// the command: the kernel releases the claim at the exec, so the record names this process as the
+// command, which holds the guard.
+func (c *runCommand) startInSlot(signals *supervisor.Signals, p *pool.Pool, lease *pool.Lease, command supervisor.Command) (how exit, err error) {
 	defer c.release(p, lease)
 	if !c.Close {
 		guard, err := lease.Guard()
@@ -91,11 +98,25 @@ func (c *runCommand) superviseInSlot(signals *supervisor.Signals, p *pool.Pool, 
 		command.Inherit = []int{guard}
 	}
 	command.Env = withDescription(command.Env, lease.ID(), lease.Slots(), lease.Items())
-	if command.PID, err = lease.CommandPID(); err != nil {
+	if c.NoFork {
+		err = lease.SetCommandPID(os.Getpid())
+	} else {
+		command.PID, err = lease.CommandPID()
+		command.Poll = c.checkGuard(lease)
+	}
+	if err != nil {
 		return exit{}, err
 	}
-	command.Poll = c.checkGuard(lease)
-	return c.supervise(signals, command)
+	return c.start(signals, command)
+}
+
+// start runs the command to its end, or becomes the command.
+func (c *runCommand) start(signals *supervisor.Signals, command supervisor.Command) (exit, error) {
+	if !c.NoFork {
+		return c.supervise(signals, command)
+	}
+	messages.settle()
+	return exit{}, c.startError(signals.Become(command))
 }
 
 // checkGuard returns a function that notes the command's pid in the lease at its first call, and
@@ -211,11 +232,8 @@ func (c *runCommand) supervise(signals *supervisor.Signals, command supervisor.C
 		say("cannot pass %s on to the command (pid %d): %s", supervisor.SignalName(n), pid, err)
 	}
 	status, err := signals.Run(command)
-	switch {
-	case errors.As(err, new(supervisor.Interrupted)), errors.Is(err, supervisor.ErrNoProcess):
-		return exit{}, err
-	case err != nil:
-		return exit{}, commandError{c.Command[0], err}
+	if err != nil {
+		return exit{}, c.startError(err)
 	}
 	var buffer [32]byte
 	text := bare.In(buffer[:])
@@ -223,6 +241,14 @@ func (c *runCommand) supervise(signals *supervisor.Signals, command supervisor.C
 	c.talk("the command ran for %s", text.String())
 	n, _ := status.Signal()
 	return exit{status.ExitCode(), n}, nil
+}
+
+// startError is the error for a command that has not run.
+func (c *runCommand) startError(err error) error {
+	if errors.As(err, new(supervisor.Interrupted)) || errors.Is(err, supervisor.ErrNoProcess) {
+		return err
+	}
+	return commandError{c.Command[0], err}
 }
 
 func (c *runCommand) release(p *pool.Pool, lease *pool.Lease) {
