@@ -99,10 +99,10 @@ func (d *Direct) Take(weight, priority int, command string) bool {
 	}
 	if d.mem.Check() == nil && !d.mem.HasIntent() && d.mem.Debt() == 0 && !d.mem.HasLine() {
 		req := request{weight: weight, priority: priority, command: command}
-		h, err := d.take(req)
-		if err == ErrBusy && d.reapFew() {
-			h, err = d.take(req)
+		if !d.fits(weight) {
+			d.reapFew()
 		}
+		h, err := d.take(req)
 		d.lease = h
 		if d.isHeld = err == nil && h.rec != nil && h.slot >= 0; d.isHeld {
 			d.weight = d.listSlots(h, d.slots[:weight])
@@ -112,20 +112,16 @@ func (d *Direct) Take(weight, priority int, command string) bool {
 	return d.isHeld
 }
 
-// reapFew reaps dead holders, under the ledger lock, and reports whether there was one. With
-// --no-fork every command leaves a dead holder. It looks at a few only, because the lock is held.
-func (d *Direct) reapFew() (found bool) {
+// reapFew reaps dead holders, under the ledger lock. With --no-fork every command leaves one. It
+// looks at a few holders only, because the lock is held.
+func (d *Direct) reapFew() {
 	const few = 8
 	holders := d.mem.Holders()
 	for n := 0; n < few && holders.Next(); n++ {
-		if d.isPlainlyDead(holders.Ref, holders.Participant) {
-			if d.reap(holders.Ref, holders.Participant) != nil {
-				return false
-			}
-			found = true
+		if d.isPlainlyDead(holders.Ref, holders.Participant) && d.reap(holders.Ref, holders.Participant) != nil {
+			return // the next look at the ledger finds the damage
 		}
 	}
-	return found
 }
 
 // OpenGuard makes a descriptor for the guard, before the slots are taken.

@@ -20,14 +20,11 @@ TEXT poolrun_entry(SB), NOSPLIT|NOFRAME, $0
 	LEAQ  ·threadPointer+8(SB), SI
 	MOVL  $158, AX
 	SYSCALL
-	MOVQ  R12, AX // enter's argument
-	LEAQ  ·bareStack+(const_bareStackSize-64)(SB), SP // room for enter to spill its argument
+	LEAQ  ·bareStack+(const_bareStackSize-64)(SB), SP
 	ANDQ  $~15, SP
-	XORPS X15, X15
-	MOVQ  ·enterBare(SB), DX
-	MOVQ  (DX), CX
-	CALL  CX
-	MOVQ  AX, SP // its result
+	MOVQ  R12, 0(SP)
+	CALL  ·enter(SB)
+	MOVQ  8(SP), SP
 	JMP   _rt0_amd64_linux(SB)
 
 // noteDirect(int signal, siginfo_t *info, void *context) is the handler of Direct.

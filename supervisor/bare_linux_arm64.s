@@ -16,9 +16,9 @@ TEXT poolrun_entry(SB), NOSPLIT|NOFRAME, $0
 	AND  $~15, R1
 	MOVD R1, RSP
 	MOVD $·bareStack+const_bareStackSize(SB), g
-	MOVD ·enterBare(SB), R26
-	MOVD (R26), R1
-	CALL (R1)
+	MOVD R0, 8(RSP)
+	CALL ·enter(SB)
+	MOVD 16(RSP), R0
 	MOVD R0, RSP
 	B    _rt0_arm64_linux(SB)
 

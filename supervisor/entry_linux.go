@@ -106,11 +106,6 @@ var iscgo bool
 //go:linkname beforeRuntime
 var beforeRuntime func(argc int, argv, environ **byte)
 
-// enterBare lets poolrun_entry call enter.
-//
-//lint:ignore U1000 assembly uses it
-var enterBare = enter
-
 // enter is bare Go. It runs on bare.stack. Its argument is the stack that the kernel made: argc,
 // argv, NULL, the environment, NULL, the auxiliary vector (x86-64 psABI 3.4.1). It returns another
 // stack of that form, on which the runtime starts.
@@ -198,12 +193,11 @@ func freshStack(initial *[1 << 28]uintptr) uintptr {
 	words += 2
 
 	size := (uintptr(words+3)*8 + stackSize + 4095) &^ 4095
-	memory, _, errno := syscall.RawSyscall6(unix.SYS_MMAP, 0, size, unix.PROT_READ|unix.PROT_WRITE,
-		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE, ^uintptr(0), 0)
-	if errno != 0 {
+	memory := bare.Map(0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE, ^uintptr(0), 0)
+	if memory < 0 {
 		fail("poolrun: cannot run: no memory for a stack\n")
 	}
-	stack := (memory + size - uintptr(words+3)*8) &^ 15
+	stack := (uintptr(memory) + size - uintptr(words+3)*8) &^ 15
 	fresh := (*[1 << 28]uintptr)(bare.At(stack))
 
 	from, to := int(initial[0])+2, int(initial[0])+2

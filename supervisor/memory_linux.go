@@ -1,9 +1,9 @@
 package supervisor
 
 import (
-	"syscall"
 	"unsafe"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"golang.org/x/sys/unix"
 )
 
@@ -49,9 +49,9 @@ func mapThriftily(address, size uintptr, protection, flags, fd int32, offset uin
 	if size >= large && flags&unix.MAP_FIXED == 0 {
 		flags = flags&^unix.MAP_PRIVATE | unix.MAP_SHARED
 	}
-	result, _, errno := syscall.RawSyscall6(unix.SYS_MMAP, address, size, uintptr(protection), uintptr(flags), uintptr(fd), uintptr(offset))
-	if errno != 0 {
-		return uintptr(errno)
+	result := bare.Map(address, size, uintptr(protection), uintptr(flags), uintptr(fd), uintptr(offset))
+	if result < 0 {
+		return uintptr(-result)
 	}
-	return result
+	return uintptr(result)
 }

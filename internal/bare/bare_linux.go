@@ -23,12 +23,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sys makes a system call. A negative result is an errno.
+// Sys makes a system call of up to four arguments. A negative result is an errno.
+//
+// It is no assembly of our own, because Go calls that through wrappers which afterwards load g from
+// the thread pointer, and a child that shares this process's memory has the wrong one.
 //
 //go:nosplit
 //go:norace
-func Sys(call, a, b, c, d uintptr) int {
-	result, _, errno := syscall.RawSyscall6(call, a, b, c, d, 0, 0)
+func Sys(call, a, b, c, d uintptr) int { return sys6(call, a, b, c, d, 0, 0) }
+
+// Map is mmap(2). A negative result is an errno.
+//
+//go:nosplit
+//go:norace
+func Map(address, size, protection, flags, fd, offset uintptr) int {
+	return sys6(unix.SYS_MMAP, address, size, protection, flags, fd, offset)
+}
+
+//go:nosplit
+//go:norace
+func sys6(call, a, b, c, d, e, f uintptr) int {
+	result, _, errno := syscall.RawSyscall6(call, a, b, c, d, e, f)
 	if errno != 0 {
 		return -int(errno)
 	}

@@ -140,11 +140,11 @@ func (o *Object) mapFile(size int64, access Access) syscall.Errno {
 	if o.ReadOnly = access == ReadOnly; o.ReadOnly {
 		prot = unix.PROT_READ
 	}
-	address, _, errno := syscall.RawSyscall6(unix.SYS_MMAP, 0, uintptr(size), prot, unix.MAP_SHARED, uintptr(o.FD), 0)
-	if errno == 0 {
-		o.data = unsafe.Slice((*byte)(bare.At(address)), size)
+	address := bare.Map(0, uintptr(size), prot, unix.MAP_SHARED, uintptr(o.FD), 0)
+	if address >= 0 {
+		o.data = unsafe.Slice((*byte)(bare.At(uintptr(address))), size)
 	}
-	return errno
+	return bare.Errno(address)
 }
 
 // View lays a T over the object's first bytes. T must consist of fixed-width fields and must not be

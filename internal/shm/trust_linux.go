@@ -2,7 +2,6 @@ package shm
 
 import (
 	"sync/atomic"
-	"syscall"
 
 	"github.com/poolrun/poolrun/internal/bare"
 	"github.com/poolrun/poolrun/internal/names"
@@ -45,11 +44,11 @@ func isMember(gid uint32) bool {
 		return true
 	}
 	const most = 1 << 16
-	list, _, errno := syscall.RawSyscall6(unix.SYS_MMAP, 0, 4*most, unix.PROT_READ|unix.PROT_WRITE,
-		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS, ^uintptr(0), 0)
-	if errno != 0 {
+	memory := bare.Map(0, 4*most, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS, ^uintptr(0), 0)
+	if memory < 0 {
 		return false
 	}
+	list := uintptr(memory)
 	n := bare.Sys(unix.SYS_GETGROUPS, most, list, 0, 0)
 	found := false
 	for i := range min(n, most) {
