@@ -210,7 +210,6 @@ func (p *Pool) joinLine(req request) (*place, error) {
 	}
 	h.rec.Bell.Store(p.sleepers.bellFor(h.id.r))
 	if err := p.mem.Change(ledger.OpJoin, h.id.r, ledger.CountNothing); err != nil {
-		p.unclaim(h.id.r)
 		return nil, err
 	}
 	return &place{pool: p, holding: h, came: h.rec.Since.Load()}, nil
@@ -219,7 +218,7 @@ func (p *Pool) joinLine(req request) (*place, error) {
 var errNotOwn error = problem("the caller's record belongs to another participant now")
 
 // endParticipation ends a participation of this process: see core.end. If the ledger lock cannot be
-// had, it only releases the claim. Then the record is reaped as that of a dead process.
+// had, the participation is given up, and reaped as that of a dead process.
 func (p *Pool) endParticipation(limit time.Duration, h holding, op ledger.Op, c ledger.Counter) error {
 	locked := false
 	err := p.update(p.open, limit, func() error {
@@ -228,7 +227,7 @@ func (p *Pool) endParticipation(limit time.Duration, h holding, op ledger.Op, c 
 	})
 	if !locked {
 		h.rec.Leaving.Store(c)
-		p.unclaim(h.id.r)
+		p.abandon(h)
 	}
 	return err
 }

@@ -45,10 +45,12 @@ func (p *Pool) inheritedGuard() ledger.Ref {
 		if err != nil {
 			continue
 		}
-		text = bytes.ReplaceAll(text, []byte("lock:"), nil)
-		for r, locks := range parseLocks(text, p.object.Device, p.object.Inode) {
-			if locks.guard {
-				return r
+		for _, lock := range p.locksIn(bytes.NewReader(text)) {
+			holders := p.mem.Holders()
+			for holders.Next() {
+				if guardByte(holders.Ticket.Load()) == lock.first {
+					return holders.Ref
+				}
 			}
 		}
 	}
@@ -85,26 +87,43 @@ func (p *Pool) commandAmongAncestors() (ledger.Ref, error) {
 
 // An ancestorWalk finds the holders whose command has the pid of this process or of an ancestor. A
 // command starts after its lease was acquired, and each ancestor before its child. So the walk ends
-// at an ancestor that started before all leases. Its methods are bare Go.
+// at an ancestor that started before all leases. Most often that is the parent, so one look at the
+// holders finds what there is to know about the first two. Its methods are bare Go.
 type ancestorWalk struct {
 	core     *core
 	r        ledger.Ref // the holder
 	pid      int32      // the next process to look at; 0 at the end
 	earliest uint64     // when the first lease was acquired, in ticks
+	near     [2]command // of this process and of its parent
 	err      error
 }
 
-func (c *core) ancestors() ancestorWalk {
+// A command is the command of a holder.
+type command struct {
+	pid    int32
+	holder ledger.Ref // 0: nobody's
+}
+
+func (c *core) ancestors() (walk ancestorWalk) {
+	walk.core = c
+	walk.near[0].pid = c.self.pid // the command may have exec'd this process
+	walk.near[1].pid = int32(bare.Sys(unix.SYS_GETPPID, 0, 0, 0, 0))
 	oldest := int64(math.MaxInt64)
 	holders := c.mem.Holders()
 	for holders.Next() {
-		if holders.CommandPID.Load() > 0 && holders.PIDNamespace.Load() == c.self.pidNamespace {
-			oldest = min(oldest, holders.Acquired.Load())
+		pid := c.commandOf(holders.Participant)
+		if pid <= 0 {
+			continue
+		}
+		oldest = min(oldest, holders.Acquired.Load())
+		for i := range walk.near {
+			if walk.near[i].pid == pid {
+				walk.near[i].holder = holders.Ref
+			}
 		}
 	}
-	walk := ancestorWalk{core: c, err: holders.Err}
-	if oldest != math.MaxInt64 && holders.Err == nil {
-		walk.pid = c.self.pid // this process first: the command may have exec'd it
+	if walk.err = holders.Err; oldest != math.MaxInt64 && walk.err == nil {
+		walk.pid = c.self.pid
 		walk.earliest = uint64(max(oldest+int64(c.self.clock)-tick, 0)) / tick
 	}
 	return walk
@@ -119,7 +138,7 @@ func (w *ancestorWalk) next() bool {
 		} else {
 			w.pid = 0
 		}
-		if w.r = w.core.holderOf(pid); w.r != 0 {
+		if w.r = w.holderOf(pid); w.r != 0 {
 			return true
 		}
 	}
@@ -127,12 +146,25 @@ func (w *ancestorWalk) next() bool {
 }
 
 // holderOf returns a holder whose command has this pid, 0 for nobody.
-func (c *core) holderOf(command int32) ledger.Ref {
-	holders := c.mem.Holders()
+func (w *ancestorWalk) holderOf(pid int32) ledger.Ref {
+	for i := range w.near {
+		if w.near[i].pid == pid {
+			return w.near[i].holder
+		}
+	}
+	holders := w.core.mem.Holders()
 	for holders.Next() {
-		if holders.CommandPID.Load() == command && holders.PIDNamespace.Load() == c.self.pidNamespace {
+		if w.core.commandOf(holders.Participant) == pid {
 			return holders.Ref
 		}
 	}
 	return 0
+}
+
+// commandOf is the pid of a holder's command, 0 if it has none in this pid namespace.
+func (c *core) commandOf(rec *ledger.Participant) int32 {
+	if rec.PIDNamespace.Load() != c.self.pidNamespace {
+		return 0
+	}
+	return rec.CommandPID.Load()
 }

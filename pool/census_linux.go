@@ -1,9 +1,13 @@
 package pool
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/poolrun/poolrun/internal/ledger"
@@ -19,66 +23,72 @@ import (
 // For all others the kernel is asked.
 type census struct {
 	pool   *Pool
-	locked map[ledger.Ref]locks // nil if the kernel is asked about everybody
+	locked []span // sorted; nil if the kernel is asked about everybody
 }
 
-// locks says which of a participant's locks are held.
-type locks struct{ claim, guard bool }
+// A span is the first and the last of some locked bytes.
+type span struct{ first, last int64 }
 
 // censusFrom is the number of participants from which on the list is read.
 const censusFrom = 32
 
 func (p *Pool) takeCensus(participants int) census {
+	c := census{pool: p}
 	if participants < censusFrom {
-		return census{pool: p}
+		return c
 	}
-	text, err := os.ReadFile("/proc/locks")
+	file, err := os.Open("/proc/locks")
 	if err != nil {
-		return census{pool: p}
+		return c
 	}
-	return census{p, parseLocks(text, p.object.Device, p.object.Inode)}
+	defer file.Close()
+	c.locked = p.locksIn(file)
+	slices.SortFunc(c.locked, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+	return c
 }
 
-// parseLocks picks the locks on one file out of /proc/locks. Its lines look like
+// locksIn picks the locks on this pool's ledger out of /proc/locks, or of a file of
+// proc_pid_fdinfo(5). Their lines end like
 //
 //	1: OFDLCK ADVISORY  WRITE -1 00:1b:1234 1099511627776 1099511627776
-func parseLocks(text []byte, device, inode uint64) map[ledger.Ref]locks {
-	file := fmt.Appendf(nil, "%02x:%02x:%d", unix.Major(device), unix.Minor(device), inode)
-	locked := map[ledger.Ref]locks{}
-	for line := range bytes.Lines(text) {
-		fields := bytes.Fields(line)
-		if len(fields) != 8 || string(fields[1]) != "OFDLCK" || !bytes.Equal(fields[5], file) {
+//
+// A line with "->" is of a process that waits for a lock.
+func (p *Pool) locksIn(list io.Reader) (locked []span) {
+	device := p.object.Device
+	file := fmt.Appendf(nil, " %02x:%02x:%d ", unix.Major(device), unix.Minor(device), p.object.Inode)
+	for lines := bufio.NewScanner(list); lines.Scan(); {
+		head, tail, found := bytes.Cut(lines.Bytes(), file)
+		if !found || !bytes.Contains(head, []byte(" OFDLCK ")) || bytes.Contains(head, []byte("->")) {
 			continue
 		}
-		first, err1 := strconv.ParseInt(string(fields[6]), 10, 64)
-		last, err2 := strconv.ParseInt(string(fields[7]), 10, 64)
-		if err1 != nil || err2 != nil || first < claimByte(1) || last > guardByte(MaxParticipants) {
-			continue
-		}
-		for at := first; at <= last; at++ { // the kernel joins neighbouring locks of one owner
-			r := ledger.Ref((at-claimByte(1))/2) + 1
-			l := locked[r]
-			if at == claimByte(r) {
-				l.claim = true
-			} else {
-				l.guard = true
-			}
-			locked[r] = l
+		first, last, _ := bytes.Cut(tail, []byte(" "))
+		var s span
+		var err1, err2 error
+		s.first, err1 = strconv.ParseInt(string(first), 10, 64)
+		s.last, err2 = strconv.ParseInt(string(last), 10, 64)
+		if err1 == nil && err2 == nil {
+			locked = append(locked, s)
 		}
 	}
 	return locked
 }
 
-func (c census) isLocked(r ledger.Ref) (bool, error) {
-	if l := c.locked[r]; l.claim || l.guard {
-		return true, nil
-	}
-	return c.pool.isLocked(r)
+// shows reports whether the list shows a lock on a byte.
+func (c census) shows(at int64) bool {
+	i, found := slices.BinarySearchFunc(c.locked, at, func(s span, at int64) int { return cmp.Compare(s.first, at) })
+	return found || i > 0 && c.locked[i-1].last >= at
 }
 
-func (c census) isClaimed(r ledger.Ref) (bool, error) {
-	if c.locked[r].claim {
+func (c census) isLocked(rec *ledger.Participant) (bool, error) {
+	if n := rec.Claim.Load(); n != 0 && c.shows(claimByte(n)) || c.shows(guardByte(rec.Ticket.Load())) {
 		return true, nil
 	}
-	return c.pool.isClaimed(r)
+	return c.pool.isLocked(rec)
+}
+
+func (c census) isClaimed(rec *ledger.Participant) (bool, error) {
+	if n := rec.Claim.Load(); n != 0 && c.shows(claimByte(n)) {
+		return true, nil
+	}
+	return c.pool.isClaimed(rec)
 }

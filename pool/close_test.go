@@ -145,7 +145,7 @@ func TestAfterReleaseTheRecordIsNotTouched(t *testing.T) {
 	if s := mustStatus(t, p); s.InUse != 1 || s.Holders[0].CommandPID != 0 {
 		t.Errorf("%+v", s)
 	}
-	if locked, err := shm.IsLocked(p.probe, guardByte(next.id.r), 1); locked || err != nil {
+	if locked, err := shm.IsLocked(p.probe, guardByte(next.id.ticket), 1); locked || err != nil {
 		t.Errorf("the next owner has a guard: %v", err)
 	}
 }

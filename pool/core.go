@@ -21,6 +21,8 @@ type core struct {
 	probe  int           // the ledger again, only to ask for locks
 	id     uint64        // the ledger's, as it was when the pool was opened
 	self   identity
+
+	claimed uint64 // the number of this open pool's claim, 0 for none: see claim
 }
 
 // attach prepares a core whose object is open and whose identity is known.
@@ -62,9 +64,7 @@ func (c *core) take(req request) (h holding, err error) {
 	if h, err = c.claimRecord(req); err != nil {
 		return h, err
 	}
-	if h.slot, err = c.takeSlots(h, 0); err != nil {
-		c.unclaim(h.id.r)
-	}
+	h.slot, err = c.takeSlots(h, 0)
 	return h, err
 }
 
@@ -80,23 +80,25 @@ func (c *core) fits(weight int) bool {
 	return c.mem.Gate.Value() >= weight && c.mem.InUse()+weight <= c.mem.Size()
 }
 
-// claimRecord claims a free record and fills it in. The record stays free: if the process is
-// killed, the kernel releases the claim, and nothing has happened.
+// claimRecord fills in a free record, and claims it. It stays free: if the process is killed, nothing
+// has happened.
 func (c *core) claimRecord(req request) (h holding, err error) {
 	r, rec, err := c.mem.PeekFree()
 	if r == 0 && err == nil {
 		err = ErrFull
 	}
-	if err == nil {
-		err = c.claim(r)
-	}
 	if err != nil {
+		return h, err
+	}
+	ticket := c.mem.Ticket.Add(1)
+	if err := c.claim(ticket); err != nil {
 		return h, err
 	}
 	crash.Point("claimed")
 	rec.Weight.Store(uint32(req.weight))
 	rec.Priority.Store(int32(req.priority))
-	rec.Ticket.Store(c.mem.Ticket.Add(1))
+	rec.Ticket.Store(ticket)
+	rec.Claim.Store(c.claimed)
 	rec.Aside.Store(0)
 	rec.PID.Store(c.self.pid)
 	rec.PIDNamespace.Store(c.self.pidNamespace)
@@ -144,18 +146,15 @@ func (c *core) listSlots(h holding, list []int) (n int) {
 	return n
 }
 
-// end ends a participation of this process by an operation, under the ledger lock, and then releases
-// the claim. The order matters: while the claim is held, the record must not be free for others.
+// end ends a participation of this process by an operation, under the ledger lock. If that fails, the
+// participation is given up.
 func (c *core) end(h holding, op ledger.Op, counter ledger.Counter) (err error) {
-	if h.rec.Ticket.Load() != h.id.ticket {
+	if h.rec.Ticket.Load() != h.id.ticket || h.rec.State.Load() == ledger.StateFree {
 		return errNotOwn
 	}
-	if h.rec.State.Load() == ledger.StateFree {
-		err = errNotOwn
-	} else {
-		err = c.mem.Change(op, h.id.r, counter)
+	if err = c.mem.Change(op, h.id.r, counter); err != nil {
+		c.abandon(h)
 	}
-	c.unclaim(h.id.r)
 	return err
 }
 
@@ -165,6 +164,16 @@ func (c *core) names(id LeaseID) (h holding, held bool) {
 	held = err == nil && id.Pool == c.name && id.pool == c.id &&
 		rec.State.Load() == ledger.StateHeld && rec.Ticket.Load() == id.ticket
 	return holding{id, rec, c.mem.NextSlot(id.r, 0)}, held
+}
+
+// setCommand notes the pid of a command that exists. Nobody will see whether a command that this
+// process itself becomes closes the guard. So the guard will be no evidence: see commandMayRun.
+func (c *core) setCommand(rec *ledger.Participant, pid int32) {
+	if pid == c.self.pid {
+		rec.Guarded.Store(0)
+	}
+	rec.CommandPID.Store(pid)
+	rec.CommandSeen.Store(ticks())
 }
 
 // isOpenIn reports whether a process has the ledger open as this descriptor. It also reports false

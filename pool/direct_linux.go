@@ -38,6 +38,12 @@ func (d *Direct) Open(name string) bool {
 	text := bare.In(d.nameText[:])
 	text.AddByte('/')
 	text.Add(strings.TrimPrefix(name, "/"))
+	// NoteStart and CheckGuard have to be able to write to the file.
+	var limit unix.Rlimit
+	bare.Sys(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_FSIZE, 0, bare.Pointer(&limit))
+	if limit.Cur < uint64(ledger.Size) {
+		return false
+	}
 	if refusal, errno := d.openLedger(text.String()); refusal != shm.Accepted || errno != 0 {
 		return false
 	}
@@ -80,7 +86,7 @@ func (d *Direct) Size() int    { return d.mem.Size() }
 func (d *Direct) Nest(outer string) (isNested, certain bool) {
 	for next := (leaseIDs{text: outer}); next.cut(); {
 		if h, held := d.names(next.id); held {
-			locked, err := d.isLocked(h.id.r)
+			locked, err := d.isLocked(h.rec)
 			d.lease, d.weight = h, d.listSlots(h, d.slots[:])
 			return true, locked && err == nil && d.weight > 0
 		}
@@ -118,7 +124,7 @@ func (d *Direct) reapFew() {
 	const few = 8
 	holders := d.mem.Holders()
 	for n := 0; n < few && holders.Next(); n++ {
-		if d.isPlainlyDead(holders.Ref, holders.Participant) && d.reap(holders.Ref, holders.Participant) != nil {
+		if d.isPlainlyDead(holders.Participant) && d.reap(holders.Ref, holders.Participant) != nil {
 			return // the next look at the ledger finds the damage
 		}
 	}
@@ -135,7 +141,7 @@ func (d *Direct) OpenGuard() bool {
 // not called.
 func (d *Direct) LockGuard() (fd int, ok bool) {
 	if d.guard >= 0 {
-		if lockGuard(d.guard, d.lease.id.r) != nil {
+		if lockGuard(d.guard, d.lease.id) != nil {
 			bare.Sys(unix.SYS_CLOSE, uintptr(d.guard), 0, 0, 0)
 			d.guard = -1
 			return -1, false
@@ -158,10 +164,7 @@ func (d *Direct) CommandPID() *atomic.Int32 {
 }
 
 // NoteExec notes that this process is about to exec the command: see Lease.SetCommandPID.
-func (d *Direct) NoteExec() {
-	d.lease.rec.CommandPID.Store(d.self.pid)
-	d.lease.rec.CommandSeen.Store(ticks())
-}
+func (d *Direct) NoteExec() { d.setCommand(d.lease.rec, d.self.pid) }
 
 // NoteStart and CheckGuard are called while the command runs, and must not end its supervision if
 // somebody has truncated the ledger. So they write to its file instead of its memory.
@@ -206,11 +209,11 @@ func (d *Direct) WriteHeld(text *bare.Text, outer string) { writeHeld(text, d.le
 func (d *Direct) Release() (err error) {
 	d.isHeld = false
 	if d.guard >= 0 {
-		closeGuard(d.guard, d.lease.id.r)
+		closeGuard(d.guard, d.lease.id)
 		d.guard = -1
 	}
 	if !d.lock() {
-		d.unclaim(d.lease.id.r)
+		d.abandon(d.lease)
 		return errStuck
 	}
 	if err = d.mem.Check(); err == nil {
@@ -219,7 +222,7 @@ func (d *Direct) Release() (err error) {
 	if err == nil {
 		err = d.end(d.lease, ledger.OpGive, ledger.CountReleased)
 	} else {
-		d.unclaim(d.lease.id.r)
+		d.abandon(d.lease)
 	}
 	shm.Unlock(d.object.FD)
 	return err

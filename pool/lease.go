@@ -59,7 +59,7 @@ func (l *Lease) Guard() (fd int, err error) {
 		if err != nil {
 			return err
 		}
-		if err := lockGuard(fd, l.id.r); err != nil {
+		if err := lockGuard(fd, l.id); err != nil {
 			unix.Close(fd)
 			return err
 		}
@@ -92,8 +92,7 @@ func (l *Lease) CommandPID() (place *atomic.Int32, err error) {
 // lives, even if it has closed the guard.
 func (l *Lease) SetCommandPID(pid int) error {
 	return l.use(func() error {
-		l.rec.CommandPID.Store(int32(pid))
-		l.rec.CommandSeen.Store(ticks())
+		l.pool.setCommand(l.rec, int32(pid))
 		return nil
 	})
 }
@@ -121,7 +120,7 @@ func (l *Lease) Release() error {
 		var err error
 		if l.guard >= 0 {
 			l.pool.listGuard(l, false)
-			err = closeGuard(l.guard, l.id.r)
+			err = closeGuard(l.guard, l.id)
 		}
 		return errors.Join(err, l.pool.endParticipation(lockLimit, l.holding, ledger.OpGive, ledger.CountReleased))
 	})

@@ -106,7 +106,7 @@ func (p *Pool) HeldSlots(id LeaseID) (slots []int, items []string, err error) {
 		if !held {
 			return nil
 		}
-		dead, err := p.isDead(id.r, h.rec)
+		dead, err := p.isDead(h.rec)
 		if !dead && err == nil {
 			slots = p.slotsOf(h)
 			items = p.itemsOf(slots)

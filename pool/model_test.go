@@ -172,14 +172,10 @@ func (m *model) Release(t *rapid.T) {
 // Die is the death of a participant: the kernel drops its claim.
 func (m *model) Die(t *rapid.T) {
 	w := living(t, append(slices.Clone(m.line), m.holders...))
-	var id LeaseID
 	if w.lease != nil {
-		id = w.lease.id
+		w.p.abandon(w.lease.holding)
 	} else {
-		id = w.place.id
-	}
-	if err := w.p.unclaim(id.r); err != nil {
-		t.Fatal(err)
+		w.p.abandon(w.place.holding)
 	}
 	w.dead = true
 }

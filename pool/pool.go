@@ -164,8 +164,8 @@ func (p *Pool) Close() error {
 	p.descriptors.Lock()
 	defer p.descriptors.Unlock()
 	p.closed = true
-	// An abandoned wait for the lock keeps the file description open, and with it the claims.
-	errs := []error{p.dropClaims()}
+	// An abandoned wait for the lock keeps the file description open, and with it the claim.
+	errs := []error{p.dropClaim()}
 	for lease := range p.guards {
 		errs = append(errs, unix.Close(lease.guard))
 	}

@@ -34,7 +34,7 @@ func (p *Pool) commandMayRun(rec *ledger.Participant) bool {
 		return false
 	}
 	if rec.PIDNamespace.Load() != p.self.pidNamespace {
-		if found, certain := p.self.findElsewhere(pid); certain {
+		if found, certain := p.self.findElsewhere(pid, rec.PIDNamespace.Load()); certain {
 			return found
 		}
 		// A guard that no process has open is evidence, and the best that there is here.
@@ -79,11 +79,11 @@ func hasEnded(pid int32) bool {
 // The inode of the initial pid namespace (PID_NS_INIT_INO, linux/nsfs.h).
 const initialPidNamespace = 0xEFFFFFFC
 
-// findElsewhere reports whether a process that has this pid in another namespace than the caller's
-// may be running. It is certain only in the initial namespace, which shows the processes of all
-// others with their numbers there (NSpid in proc_pid_status(5)), and only if /proc shows all
-// processes and each can be read.
-func (own identity) findElsewhere(pid int32) (found, certain bool) {
+// findElsewhere reports whether the process that has this pid in another namespace may be running. It
+// is certain only in the initial namespace, which shows the processes of all others with their
+// numbers there (NSpid in proc_pid_status(5)), and only if /proc shows all processes and each can be
+// read.
+func (own identity) findElsewhere(pid int32, namespace uint32) (found, certain bool) {
 	if own.pidNamespace != initialPidNamespace || !procIsOwn() {
 		return false, false
 	}
@@ -106,11 +106,19 @@ func (own identity) findElsewhere(pid int32) (found, certain bool) {
 		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ESRCH): // it has ended
 		case err != nil:
 			certain = false
-		case slices.Contains(pids[1:], want) && mayRun(int32(here), 0):
+		case len(pids) > 1 && pids[len(pids)-1] == want && mayBeIn(namespace, entry.Name()) && mayRun(int32(here), 0):
 			return true, true
 		}
 	}
 	return false, certain
+}
+
+// mayBeIn reports whether a process in /proc may be in a pid namespace. The namespaces of other users'
+// processes cannot be seen.
+func mayBeIn(namespace uint32, process string) bool {
+	var st unix.Stat_t
+	err := unix.Stat("/proc/"+process+"/ns/pid", &st)
+	return err != nil || uint32(st.Ino) == namespace
 }
 
 // procIsOwn reports whether the pids in /proc are those of this process's own namespace. A mount

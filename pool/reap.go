@@ -3,6 +3,7 @@ package pool
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/poolrun/poolrun/internal/ledger"
@@ -14,15 +15,15 @@ import (
 // isDead reports whether a participant is dead. It is alive while any process holds its claim or
 // its guard. A holder is also alive while its command may be running, because a command can close
 // the guard that it has inherited, as sudo does.
-func (p *Pool) isDead(r ledger.Ref, rec *ledger.Participant) (bool, error) {
-	locked, err := p.isLocked(r)
+func (p *Pool) isDead(rec *ledger.Participant) (bool, error) {
+	locked, err := p.isLocked(rec)
 	return err == nil && !locked && !p.commandMayRun(rec), err
 }
 
 // isPlainlyDead reports whether a participant is dead, as far as that shows at once: nobody holds its
 // claim or its guard, and no process of this pid namespace has the pid of its command. It is bare Go.
-func (c *core) isPlainlyDead(r ledger.Ref, rec *ledger.Participant) bool {
-	if locked, err := c.isLocked(r); locked || err != nil {
+func (c *core) isPlainlyDead(rec *ledger.Participant) bool {
+	if locked, err := c.isLocked(rec); locked || err != nil {
 		return false
 	}
 	pid := rec.CommandPID.Load()
@@ -49,7 +50,7 @@ func (p *Pool) reapHolders(ctx context.Context, limit time.Duration) (reaped int
 			if rec.State.Load() != ledger.StateHeld || rec.Ticket.Load() != s.ticket {
 				continue
 			}
-			dead, err := p.isDead(s.r, rec)
+			dead, err := p.isDead(rec)
 			if dead && err == nil {
 				err = p.reap(s.r, rec)
 				reaped++
@@ -70,14 +71,18 @@ type suspect struct {
 }
 
 func (p *Pool) suspects() (dead []suspect, silent bool, err error) {
-	seen := map[ledger.Ref]bool{}
-	for i := 0; i < MaxSlots && len(seen) < p.mem.InUse(); i++ {
+	var holders []ledger.Ref
+	slots := p.mem.InUse()
+	for i := 0; i < MaxSlots && slots > 0; i++ {
 		if r := p.mem.Holder(i); r != 0 {
-			seen[r] = true
+			holders = append(holders, r)
+			slots--
 		}
 	}
-	census := p.takeCensus(len(seen))
-	for r := range seen {
+	slices.Sort(holders)
+	holders = slices.Compact(holders) // one may hold several slots
+	census := p.takeCensus(len(holders))
+	for _, r := range holders {
 		rec, err := p.mem.At(r)
 		if err != nil {
 			return nil, false, err
@@ -86,7 +91,7 @@ func (p *Pool) suspects() (dead []suspect, silent bool, err error) {
 		if rec.State.Load() != ledger.StateHeld {
 			continue
 		}
-		locked, err := census.isLocked(r)
+		locked, err := census.isLocked(rec)
 		switch {
 		case err != nil:
 			return nil, false, err
@@ -108,7 +113,7 @@ func (p *Pool) reapFirst() (ledger.Ref, error) {
 		if r == 0 || err != nil {
 			return 0, err
 		}
-		dead, err := p.isDead(r, rec)
+		dead, err := p.isDead(rec)
 		if !dead || err != nil {
 			return r, err
 		}
@@ -124,7 +129,7 @@ func (p *Pool) reapLine() error {
 	var dead []ledger.Walk
 	walk := p.mem.Line()
 	for walk.Next() {
-		locked, err := census.isLocked(walk.Ref)
+		locked, err := census.isLocked(walk.Participant)
 		if err != nil {
 			return err
 		}
@@ -158,7 +163,7 @@ func (p *Pool) reapIfDead(r ledger.Ref) error {
 	if err != nil || rec.State.Load() == ledger.StateFree {
 		return err
 	}
-	if dead, err := p.isDead(r, rec); err != nil || !dead {
+	if dead, err := p.isDead(rec); err != nil || !dead {
 		return err
 	}
 	return p.reap(r, rec)

@@ -122,7 +122,7 @@ func (r *Report) reap(p *Pool, force bool) error {
 		if state == ledger.StateFree {
 			continue
 		}
-		locked, err := p.isLocked(i)
+		locked, err := p.isLocked(rec)
 		if err != nil {
 			return err
 		}
@@ -183,7 +183,7 @@ func (r *Report) remakeGate(p *Pool, force bool) error {
 		if err != nil {
 			return err
 		}
-		if locked, err := p.isLocked(i); err != nil {
+		if locked, err := p.isLocked(rec); err != nil {
 			return err
 		} else if locked || p.commandMayRun(rec) {
 			r.left("its semaphore was removed while process %d uses the pool: repair it when that process has ended", rec.PID.Load())

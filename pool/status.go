@@ -139,7 +139,7 @@ func (p *Pool) forgetTheDead() (slots int, err error) {
 		if state == ledger.StateFree {
 			continue
 		}
-		locked, err := census.isLocked(r)
+		locked, err := census.isLocked(rec)
 		if err != nil {
 			return 0, err
 		}
@@ -185,11 +185,11 @@ func (p *Pool) status(missing int) (s Status, err error) {
 	census := p.takeCensus(s.InUse)
 	holders := l.Holders()
 	for holders.Next() {
-		claimed, err := census.isClaimed(holders.Ref)
+		rec := holders.Participant
+		claimed, err := census.isClaimed(rec)
 		if err != nil {
 			return s, err
 		}
-		rec := holders.Participant
 		slots := p.slotsOf(holding{LeaseID{r: holders.Ref}, rec, l.NextSlot(holders.Ref, 0)})
 		s.Holders = append(s.Holders, Holder{
 			Slots: slots, Items: p.itemsOf(slots), PID: int(rec.PID.Load()), CommandPID: int(rec.CommandPID.Load()),

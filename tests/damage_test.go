@@ -3,6 +3,7 @@ package tests
 import (
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -117,15 +118,20 @@ func TestTheCommandsStatusSurvivesThePool(t *testing.T) {
 		"semaphore truncated": func(t *testing.T, name string) { os.Truncate(semaphoreOf(name), 0) },
 	} {
 		t.Run(what, func(t *testing.T) {
-			name := newPool(t, 1)
-			cmd, stderr, tell, next := startListener(t, name, "read line; echo $line; exit 42")
-			damage(t, name)
-			tell("to the end")
-			wantLine(t, next, "to the end")
-			wantExit(t, 42, cmd)
-			warned := strings.HasPrefix(stderr.String(), "poolrun: warning: ")
-			if warned != (what != "destroyed") || strings.Contains(stderr.String(), "goroutine") {
-				t.Errorf("%q on stderr", stderr.String())
+			for end, want := range map[string]func(*exec.Cmd){
+				"exit 42":    func(cmd *exec.Cmd) { wantExit(t, 42, cmd) },
+				"kill -9 $$": func(cmd *exec.Cmd) { wantSignal(t, syscall.SIGKILL, cmd) },
+			} {
+				name := newPool(t, 1)
+				cmd, stderr, tell, next := startListener(t, name, "read line; echo $line; "+end)
+				damage(t, name)
+				tell("to the end")
+				wantLine(t, next, "to the end")
+				want(cmd)
+				warned := strings.HasPrefix(stderr.String(), "poolrun: warning: ")
+				if warned != (what != "destroyed") || strings.Contains(stderr.String(), "goroutine") {
+					t.Errorf("%q on stderr", stderr.String())
+				}
 			}
 		})
 	}

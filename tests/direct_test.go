@@ -158,6 +158,41 @@ func soundBytes(t *testing.T, path string) string {
 	return text.String()
 }
 
+// Of two variables of the same name the first counts, also if it is empty, and an entry without "=" is
+// no variable (getenv(3)).
+func TestBothWaysReadTheEnvironmentAlike(t *testing.T) {
+	name := newPool(t, 1)
+	dir := t.TempDir()
+	if err := os.Symlink("/bin/true", filepath.Join(dir, "only-here")); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		env  []string
+		args []string
+		code int
+	}{
+		{[]string{"POOLRUN_POOL=", "POOLRUN_POOL=" + name, "PATH=/bin"}, []string{"true"}, 2},
+		{[]string{"POOLRUN_POOL=" + name, "POOLRUN_POOL=", "PATH=/bin"}, []string{"true"}, 0},
+		{[]string{"POOLRUN_POOL", "POOLRUN_POOL=" + name, "PATH=/bin"}, []string{"true"}, 0},
+		{[]string{"PATH", "PATH=/bin"}, []string{"-p", name, "only-here"}, 127},
+		{[]string{"PATH=/bin", "PATH=" + dir}, []string{"-p", name, "only-here"}, 127},
+		{[]string{"PATH=", "PATH=/bin"}, []string{"-p", name, "only-here"}, 0}, // an empty PATH is the directory
+	} {
+		for _, binary := range []string{binaries.poolrun, binaries.indirect} {
+			process, err := os.StartProcess(binary, append([]string{"poolrun"}, test.args...),
+				&os.ProcAttr{Dir: dir, Env: test.env, Files: []*os.File{nil, nil, nil}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			state, err := process.Wait()
+			if err != nil || state.ExitCode() != test.code {
+				t.Errorf("%s %q %q: %v, %v", filepath.Base(binary), test.env, test.args, state, err)
+			}
+		}
+	}
+	wantEmpty(t, name)
+}
+
 // -v tells which way was taken, and why.
 func TestVerboseTellsTheWay(t *testing.T) {
 	name := newPool(t, 1)
@@ -168,6 +203,7 @@ func TestVerboseTellsTheWay(t *testing.T) {
 		{"at once, without the Go runtime", poolrun(t, "-v", "-p", name, "true")},
 		{"with the Go runtime, because the arguments", poolrun(t, "-v", "-p", name, "-w", "1e1", "true")},
 		{"with the Go runtime, because the command may not", poolrun(t, "-v", "-p", name, "--size", "1", "./plain")},
+		{"with the Go runtime, because the pool cannot", command(t, "sh", "-c", `ulimit -f 8; exec "$0" -v -p "$1" true`, binaries.poolrun, name)},
 		{"after 0s\n", command(t, binaries.indirect, "-v", "-p", name, "true")},
 	} {
 		test.cmd.Dir = t.TempDir()

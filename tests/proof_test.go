@@ -108,6 +108,19 @@ func TestAGuardThatTheCommandClosedIsNoProofOfDeath(t *testing.T) {
 	t.Error("the slot was handed out each time")
 }
 
+// With --no-fork nobody can notice it, so the guard proves nothing from the start.
+func TestAGuardThatNobodyWatchesIsNoProofOfDeath(t *testing.T) {
+	name := newPool(t, 1)
+	newcomer := unshare(t, "--pid --fork --mount-proc", "--pool", name, "-n", "true")
+	cmd := mustStart(t, poolrun(t, "--no-fork", "--pool", name, "closing", "sleep", "1000"))
+	waitForCommand(t, name)
+	eventually(t, "the guard closed", func() bool {
+		_, err := os.Stat(fmt.Sprintf("/proc/%d/fd/50", cmd.Process.Pid))
+		return err != nil
+	})
+	wantHeld(t, name, cmd.Process.Pid, newcomer)
+}
+
 // The same with the holder in the other namespace.
 func TestAHolderInANamespaceKeepsItsSlot(t *testing.T) {
 	for _, flags := range []string{"--time --boottime 100000 --fork", "--time --boottime -100 --fork"} {
@@ -151,6 +164,21 @@ func TestAHolderInAPidNamespaceKeepsItsSlot(t *testing.T) {
 			eventually(t, "the slot free", func() bool { return exitCode(t, poolrun(t, "--pool", name, "-n", "true")) == 0 })
 		})
 	}
+}
+
+// Each pid namespace has a process 1, and only one of them is the command.
+func TestAnotherProcess1HoldsNothing(t *testing.T) {
+	name := newPool(t, 2)
+	held := []string{"--no-fork", "--pool", name, "sleep", "1000"}
+	dead, living := mustStart(t, unshare(t, "--pid --fork --kill-child", held...)), mustStart(t, unshare(t, "--pid --fork --kill-child", held...))
+	s := waitStatus(t, name, "two commands", func(s status) bool { return s.commands() == 2 })
+	if s.Holders[0].CommandPID != 1 || s.Holders[1].CommandPID != 1 {
+		t.Errorf("%+v", s.Holders)
+	}
+	end(dead)
+	waitStatus(t, name, "one command", func(s status) bool { return s.InUse == 1 })
+	end(living)
+	wantEmpty(t, name)
 }
 
 // If another process has the command's pid, the command is gone.

@@ -137,11 +137,12 @@ func (d *directRun) readEnvironment(environ **byte) (path string, ok bool) {
 	}
 	for i := range count {
 		entry := bare.String(nth(environ, i))
-		name, value, _ := cutByte(entry, '=')
-		if name == "PATH" && !hasPath {
-			path, hasPath = value, true
+		if name, value, isVariable := cutByte(entry, '='); isVariable {
+			if name == "PATH" && !hasPath {
+				path, hasPath = value, true
+			}
+			d.from.note(name, value)
 		}
-		d.from.note(name, value)
 		if !isDescription(entry) {
 			d.addEntry(nth(environ, i))
 		}
@@ -221,6 +222,11 @@ func (d *directRun) runCommand() {
 	if run.Verbose {
 		d.reportEnd()
 	}
+	d.endLikeCommand()
+}
+
+// endLikeCommand ends this process as the command has ended.
+func (d *directRun) endLikeCommand() {
 	if d.status.signal != 0 {
 		d.command.ExitBySignal(d.status.signal)
 	}
@@ -308,7 +314,7 @@ func onMemoryFault(signal syscall.Signal) {
 		d.say("internal error: memory fault")
 	case d.hasRun:
 		d.warn("cannot return the slot: pool ", d.pool.Name(), " is damaged: truncated while in use")
-		d.command.Exit(d.status.code)
+		d.endLikeCommand()
 	default:
 		d.say("pool ", d.pool.Name(), " is damaged: truncated while in use")
 		d.hint(`mend it with "poolrun repair `, d.pool.Name(), `"`)

@@ -21,6 +21,7 @@ const (
 type environment struct {
 	flags [numQuickFlags]string // what stands for a flag that is not on the command line, "" for none
 	held  string
+	noted uint // bit i: the variable of flag i was noted; bit numQuickFlags: held was
 }
 
 func readEnvironment() (e environment) {
@@ -39,13 +40,18 @@ func (e *environment) note(name, value string) {
 	if !strings.HasPrefix(name, "POOLRUN_") {
 		return
 	}
-	if name == heldVariable && e.held == "" {
-		e.held = value
+	place, bit := (*string)(nil), uint(0)
+	if name == heldVariable {
+		place, bit = &e.held, 1<<numQuickFlags
 	}
 	for i := range quickFlags {
-		if quickFlags[i].variable == name && e.flags[i] == "" {
-			e.flags[i] = value
+		if quickFlags[i].variable == name {
+			place, bit = &e.flags[i], 1<<i
 		}
+	}
+	if place != nil && e.noted&bit == 0 {
+		*place = value
+		e.noted |= bit
 	}
 }
 

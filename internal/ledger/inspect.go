@@ -117,7 +117,7 @@ func (l *Ledger) countFree(used Ref) (n int) {
 
 // ClearUnreadable makes records free that make no sense, unless somebody has locked them, and
 // corrects what bounds the others: bells, the last ticket, and the number of records.
-func (l *Ledger) ClearUnreadable(isLocked func(Ref) (bool, error)) error {
+func (l *Ledger) ClearUnreadable(isLocked func(*Participant) (bool, error)) error {
 	if l.used.Load() > MaxParticipants {
 		l.used.Store(MaxParticipants)
 	}
@@ -126,7 +126,7 @@ func (l *Ledger) ClearUnreadable(isLocked func(Ref) (bool, error)) error {
 		rec := &l.participants[r-1]
 		s, weight := rec.State.Load(), rec.Weight.Load()
 		if s >= numStates || s != StateFree && (weight < 1 || weight > MaxSlots) {
-			locked, err := isLocked(r)
+			locked, err := isLocked(rec)
 			if err != nil {
 				return err
 			}

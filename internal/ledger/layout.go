@@ -10,12 +10,12 @@ const (
 	MaxSlots        = 4096
 	MaxParticipants = 8192 // holders and waiters
 	MaxItemBytes    = 124
-	CommandBytes    = 152
+	CommandBytes    = 144
 )
 
 const (
 	magic   = 0x6e75726c6f6f70 // "poolrun" as a little-endian number
-	Version = 3
+	Version = 4
 )
 
 // A Ledger is the shared memory of a pool. Every field has a fixed width and a fixed offset:
@@ -94,6 +94,7 @@ type Participant struct {
 	Bell    atomic.Uint32 // a Ref: its process sleeps on the Word of that record
 	Leaving atomic.Uint32 // a Counter: how it is counted if it is found dead in line
 	Guarded atomic.Uint32 // 1: its command has inherited the guard, and was not seen without it
+	Claim   atomic.Uint64 // the number of its process's claim; 0: its process has given it up
 
 	command [CommandBytes]byte // the beginning of its command line, up to a NUL
 }

@@ -78,7 +78,7 @@ func every(m *Memory, r Ref) (errs []error) {
 	_, err = m.Mend()
 	check(err)
 	check(m.Rebuild())
-	check(m.ClearUnreadable(func(Ref) (bool, error) { return false, nil }))
+	check(m.ClearUnreadable(func(*Participant) (bool, error) { return false, nil }))
 	m.Waits.Observe(time.Second)
 	return errs
 }
