@@ -56,12 +56,12 @@ func (c *signalContext) Done() <-chan struct{} {
 }
 
 // take is the consumer of signals.
-func (c *signalContext) take(i siginfo) {
+func (c *signalContext) take(i siginfo, e effect) {
 	n := i.number()
 	if n == syscall.SIGCONT {
 		c.continues++
 	}
-	switch effectOf(&i) {
+	switch e {
 	case effectStop:
 		// In a goroutine, because suspend can block, and a deadly signal has to be seen then.
 		before := c.continues
@@ -84,14 +84,15 @@ func (c *signalContext) stop(i siginfo, continues int) {
 	defer c.signals.mutex.Unlock()
 	switch {
 	case c.continues != continues:
-		// A SIGCONT discards an earlier stop (prepare_signal in kernel/signal.c).
-	case c.ended:
+		// A SIGCONT discards an earlier stop: see takeEffect.
+	case c.ended || c.signals.consumer == nil:
 		// The wait is over, so the signal is meant for the command. The command has not got it from
 		// the terminal, so it is passed on as if kill(2) had sent it.
 		i.code = codeKill
 		c.signals.queue.put(i)
 	default:
-		Suspend(i.number())
+		c.signals.suspend(i)
+		c.signals.drain() // a stop that has not taken place comes again
 	}
 }
 

@@ -62,8 +62,8 @@ func catchFaults(catch bool) {
 // Leave is for a process that leaves its work to the Go runtime.
 func (d *Direct) Leave() {
 	catchFaults(false)
-	if d.queue.next.signal != 0 {
-		d.queue.next.send(ownPID()) // it is blocked
+	if i := &d.queue.next; i.signal != 0 { // it is blocked, and keeps its sender
+		bare.Sys(unix.SYS_RT_SIGQUEUEINFO, uintptr(ownPID()), uintptr(i.signal), bare.Pointer(i), 0)
 	}
 }
 

@@ -50,29 +50,44 @@ func ExitBySignal(n syscall.Signal) {
 	exitBySignal(n)
 }
 
-// Suspend stops this process by the default action of a stop signal, and returns when the process
-// continues. It does nothing if the signal was ignored when the process started. The kernel does
-// not stop a process in an orphaned process group, except by SIGSTOP; Suspend then returns at once.
-func Suspend(n syscall.Signal) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	suspend(n)
-}
-
 // The functions below are bare Go. They must stay on one thread.
 
 // exitBySignal is ExitBySignal.
 func exitBySignal(n syscall.Signal) {
 	bare.Sys(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0)
-	beginDefault(n).end(true)
+	d := beginDefault(n)
+	d.raise()
+	d.end()
 	bare.Sys(unix.SYS_EXIT_GROUP, uintptr(128+n), 0, 0, 0)
 }
 
-// suspend is Suspend.
-func suspend(n syscall.Signal) {
-	if !atEntry.ignored.has(n) {
-		beginDefault(n).end(true)
+// suspend stops this process by the default action of a stop signal, and returns true when the
+// process continues. It does nothing if the signal was ignored when the process started. The kernel
+// does not stop a process in an orphaned process group, except by SIGSTOP.
+//
+// It returns false, with nothing done, if another signal is in the queue. If that is a SIGCONT, it
+// discards the stop, and otherwise nothing would continue this process. A SIGCONT that comes while
+// the stop signal is pending makes the kernel discard that (prepare_signal in kernel/signal.c).
+func (q *queue) suspend(n syscall.Signal) (done bool) {
+	if atEntry.ignored.has(n) {
+		return true
 	}
+	d := beginDefault(n)
+	if q.isKernels {
+		if done = !blockedPending().has(syscall.SIGCONT); done { // a SIGCONT that comes now is lost
+			d.raise()
+		}
+	} else {
+		cont := setOf(syscall.SIGCONT)
+		setMask(unix.SIG_UNBLOCK, &cont, nil) // for the handler
+		d.raise()
+		if done = !q.take(&q.next); !done {
+			var raised siginfo
+			takeBlocked(setOf(n), &raised, &unix.Timespec{})
+		}
+	}
+	d.end()
+	return done
 }
 
 // A defaultAction is a signal that is about to take its default action on this process. All signals
@@ -91,14 +106,16 @@ func beginDefault(n syscall.Signal) (d defaultAction) {
 	return d
 }
 
-// end lets the signal take its action, unless raise is false. If the process goes on, it restores
-// what was before.
-func (d defaultAction) end(raise bool) {
-	if raise {
-		only := setOf(d.signal)
-		bare.Sys(unix.SYS_TGKILL, uintptr(ownPID()), uintptr(bare.Sys(unix.SYS_GETTID, 0, 0, 0, 0)), uintptr(d.signal), 0)
-		setMask(unix.SIG_UNBLOCK, &only, nil)
-	}
+// raise sends the signal to this thread.
+func (d *defaultAction) raise() {
+	bare.Sys(unix.SYS_TGKILL, uintptr(ownPID()), uintptr(bare.Sys(unix.SYS_GETTID, 0, 0, 0, 0)), uintptr(d.signal), 0)
+}
+
+// end lets the signal take its action if it was raised. If the process goes on, it restores what was
+// before.
+func (d *defaultAction) end() {
+	only := setOf(d.signal)
+	setMask(unix.SIG_UNBLOCK, &only, nil)
 	setMask(unix.SIG_SETMASK, &d.mask, nil)
 	setAction(d.signal, &d.action, nil)
 }

@@ -32,7 +32,10 @@ func (s *supervision) stopLikeCommand(n syscall.Signal) {
 		// stop. A later SIGCONT continues this process. A SIGCONT between the two is lost, because
 		// the stop signal discards it (prepare_signal in kernel/signal.c).
 		stop := beginDefault(n)
-		stop.end(!s.forwardAll(false) && !blockedPending().has(syscall.SIGCONT))
+		if !s.forwardAll(false) && !blockedPending().has(syscall.SIGCONT) {
+			stop.raise()
+		}
+		stop.end()
 	}
 	if s.resumer > 0 {
 		bare.Sys(unix.SYS_KILL, uintptr(s.resumer), uintptr(unix.SIGKILL), 0, 0)

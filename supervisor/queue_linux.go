@@ -26,7 +26,8 @@ type queue struct {
 	out int32 // the end of the pipe to read from
 
 	isKernels bool    // the queue is the kernel's own
-	next      siginfo // unless its number is 0, the signal that comes before those of the kernel
+	next      siginfo // unless its number is 0, the signal that comes before all others
+	stop      siginfo // unless its number is 0, a stop signal that has had no effect yet
 }
 
 // These two are the handler's.
@@ -60,15 +61,37 @@ func (q *queue) open() error {
 
 // take takes the next signal out of the queue. It reports false if there is none. It is bare Go.
 func (q *queue) take(i *siginfo) bool {
+	if q.next.signal != 0 {
+		*i, q.next = q.next, siginfo{}
+		return true
+	}
 	if q.isKernels {
-		if q.next.signal != 0 {
-			*i, q.next = q.next, siginfo{}
-			return true
-		}
-		every := ^signalSet(0)
-		return takeBlocked(every, i, &unix.Timespec{})
+		return takeBlocked(^signalSet(0), i, &unix.Timespec{})
 	}
 	return bare.Sys(unix.SYS_READ, uintptr(q.out), bare.Pointer(i), unsafe.Sizeof(*i), 0) == int(unsafe.Sizeof(*i))
+}
+
+// takeEffect takes the next signal out of the queue that has, or may have, an effect on this process
+// now. Those of effectKept it adds to kept. It reports false if there is none. It is bare Go.
+//
+// A stop signal comes last, and not at all if a SIGCONT comes after it, because that discards it
+// (prepare_signal in kernel/signal.c): otherwise nothing would continue this process.
+func (q *queue) takeEffect(i *siginfo, kept *siginfos) (e effect, ok bool) {
+	for q.take(i) {
+		switch e = effectOf(i); {
+		case e == effectKept:
+			kept.add(*i)
+		case e == effectStop:
+			q.stop = *i
+		default:
+			if i.number() == syscall.SIGCONT {
+				q.stop = siginfo{}
+			}
+			return e, true
+		}
+	}
+	*i, q.stop = q.stop, siginfo{}
+	return effectStop, i.signal != 0
 }
 
 // takeBlocked is bare Go. It takes one of these signals, which are blocked. If none is pending, it

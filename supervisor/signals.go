@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -64,9 +65,9 @@ type Signals struct {
 	queue queue
 
 	mutex     sync.Mutex
-	consumer  func(siginfo) // called for each signal; nil: signals stay in the queue
-	consuming bool          // the goroutine that calls consumer runs
-	kept      siginfos      // signals of effectKept, which will be pending in the command
+	consumer  func(siginfo, effect) // called for each signal; nil: signals stay in the queue
+	consuming bool                  // the goroutine that calls consumer runs
+	kept      siginfos              // signals of effectKept, which will be pending in the command
 }
 
 var catchOnce = sync.OnceValues(func() (*Signals, error) {
@@ -104,12 +105,12 @@ func (i Interrupted) Error() string { return "interrupted by " + SignalName(i.Si
 // process nevertheless.
 func (s *Signals) ApplyDefaults() {
 	catch(syscall.SIGQUIT)
-	s.consume(func(i siginfo) {
+	s.consume(func(i siginfo, e effect) {
 		n := i.number()
-		switch effect := effectOf(&i); {
-		case effect == effectStop:
-			Suspend(n)
-		case effect == effectDeath, n == syscall.SIGQUIT && i.code == codeKill && !i.isOwn():
+		switch {
+		case e == effectStop:
+			s.suspend(i)
+		case e == effectDeath, n == syscall.SIGQUIT && i.code == codeKill && !i.isOwn():
 			ExitBySignal(n)
 		}
 	})
@@ -151,7 +152,7 @@ func (s *Signals) takeQueued() syscall.Signal {
 
 // consume makes a goroutine take signals out of the queue and call consumer for each. It replaces
 // the consumer before. The consumer runs under s.mutex.
-func (s *Signals) consume(consumer func(siginfo)) {
+func (s *Signals) consume(consumer func(siginfo, effect)) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.consumer = consumer
@@ -174,30 +175,45 @@ func (s *Signals) consumeQueued() bool {
 		s.consuming = false
 		return false
 	}
-	var i siginfo
-	for s.queue.take(&i) {
-		if effectOf(&i) == effectKept {
-			s.kept.add(i)
-		} else {
-			s.consumer(i)
-		}
-	}
+	s.drain()
 	return true
+}
+
+// drain calls the consumer for each signal in the queue, under the mutex.
+func (s *Signals) drain() {
+	var i siginfo
+	for {
+		e, ok := s.queue.takeEffect(&i, &s.kept)
+		if !ok {
+			return
+		}
+		s.consumer(i, e)
+	}
+}
+
+// suspend stops this process by a stop signal, unless another signal is in the queue: then the stop
+// signal goes back into the queue. It runs under the mutex.
+func (s *Signals) suspend(i siginfo) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if !s.queue.suspend(i.number()) {
+		s.queue.stop = i
+	}
 }
 
 // beforeCommand takes the signals in the queue, and returns the first of them which means that the
 // command is not wanted any more, or 0. It is bare Go.
 func (q *queue) beforeCommand(kept *siginfos) syscall.Signal {
 	var i siginfo
-	for q.take(&i) {
-		switch effectOf(&i) {
-		case effectKept:
-			kept.add(i)
-		case effectStop:
-			suspend(i.number())
-		case effectDeath:
+	for {
+		e, ok := q.takeEffect(&i, kept)
+		switch {
+		case !ok:
+			return 0
+		case e == effectStop && !q.suspend(i.number()):
+			q.stop = i
+		case e == effectDeath:
 			return i.number()
 		}
 	}
-	return 0
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -197,13 +198,42 @@ func TestASignalAfterTheDeadlineIsNotLost(t *testing.T) {
 	}
 }
 
+// A stop signal comes after all others, and not at all after a SIGCONT.
+func TestAContinueDiscardsAnEarlierStop(t *testing.T) {
+	signals := catchSignals(t)
+	put := func(numbers ...syscall.Signal) (got []syscall.Signal) {
+		for _, n := range numbers {
+			signals.queue.put(siginfo{signal: int32(n), code: codeKill})
+		}
+		var i siginfo
+		for {
+			if _, ok := signals.queue.takeEffect(&i, &signals.kept); !ok {
+				return got
+			}
+			got = append(got, i.number())
+		}
+	}
+	const tstp, cont, winch = syscall.SIGTSTP, syscall.SIGCONT, syscall.SIGWINCH
+	for _, test := range []struct{ in, out []syscall.Signal }{
+		{[]syscall.Signal{tstp, winch}, []syscall.Signal{winch, tstp}},
+		{[]syscall.Signal{tstp, winch, cont}, []syscall.Signal{winch, cont}},
+		{[]syscall.Signal{cont, tstp}, []syscall.Signal{cont, tstp}},
+		{[]syscall.Signal{tstp, cont, tstp}, []syscall.Signal{cont, tstp}},
+		{nil, nil},
+	} {
+		if got := put(test.in...); !slices.Equal(got, test.out) {
+			t.Errorf("%v: %v instead of %v", test.in, got, test.out)
+		}
+	}
+}
+
 // A stop signal waits for suspend. If the wait has ended by then, the signal is the command's.
 func TestALateStopIsForTheCommand(t *testing.T) {
 	signals := catchSignals(t)
 	suspended := make(chan func())
 	ctx, end := signals.Context(time.Time{}, func(stop func()) { suspended <- stop })
 	signals.mutex.Lock()
-	ctx.(*signalContext).take(siginfo{signal: int32(syscall.SIGTSTP), code: codeKernel})
+	ctx.(*signalContext).take(siginfo{signal: int32(syscall.SIGTSTP), code: codeKernel}, effectStop)
 	signals.mutex.Unlock()
 	stop := <-suspended
 	end()

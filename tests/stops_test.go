@@ -60,6 +60,30 @@ func TestCtrlZWhileWaitingKeepsThePlace(t *testing.T) {
 	wantEmpty(t, name)
 }
 
+// A SIGCONT just after a SIGTSTP discards it, also in the first moments of poolrun and while it waits.
+func TestAContinueJustAfterAStopIsNotLost(t *testing.T) {
+	for _, binary := range []string{binaries.poolrun, binaries.indirect} {
+		name := newPool(t, 1)
+		release := holdSlot(t, name)
+		for i := range 40 {
+			gap := time.Duration(i%10) * 50 * time.Microsecond
+			cmd := mustStart(t, command(t, binary, "--pool", name, "--timeout", "1m", "true"))
+			if i%2 == 0 {
+				waitForLine(t, name, 1)
+			}
+			time.Sleep(gap)
+			cmd.Process.Signal(syscall.SIGTSTP)
+			time.Sleep(gap)
+			cmd.Process.Signal(syscall.SIGCONT)
+			waitForLine(t, name, 1)
+			cmd.Process.Signal(syscall.SIGTERM)
+			wantSignal(t, syscall.SIGTERM, cmd) // which a stopped process does not notice
+		}
+		release()
+		wantEmpty(t, name)
+	}
+}
+
 // An interactive shell as the command suspends itself with SIGSTOP. The outer shell has the
 // terminal then, and the inner one again when it goes on.
 func TestAnInnerShellSuspends(t *testing.T) {
