@@ -105,10 +105,14 @@ func (d *Direct) Take(weight, priority int, command string) bool {
 	}
 	if d.mem.Check() == nil && !d.mem.HasIntent() && d.mem.Debt() == 0 && !d.mem.HasLine() {
 		req := request{weight: weight, priority: priority, command: command}
+		var err error
 		if !d.fits(weight) {
-			d.reapFew()
+			err = d.reapFew()
 		}
-		h, err := d.take(req)
+		var h holding
+		if err == nil {
+			h, err = d.take(req)
+		}
 		d.lease = h
 		if d.isHeld = err == nil && h.rec != nil && h.slot >= 0; d.isHeld {
 			d.weight = d.listSlots(h, d.slots[:weight])
@@ -120,14 +124,15 @@ func (d *Direct) Take(weight, priority int, command string) bool {
 
 // reapFew reaps dead holders, under the ledger lock. With --no-fork every command leaves one. It
 // looks at a few holders only, because the lock is held.
-func (d *Direct) reapFew() {
+func (d *Direct) reapFew() (err error) {
 	const few = 8
 	holders := d.mem.Holders()
-	for n := 0; n < few && holders.Next(); n++ {
-		if d.isPlainlyDead(holders.Participant) && d.reap(holders.Ref, holders.Participant) != nil {
-			return // the next look at the ledger finds the damage
+	for n := 0; n < few && err == nil && holders.Next(); n++ {
+		if d.isPlainlyDead(holders.Participant) {
+			err = d.reap(holders.Ref, holders.Participant)
 		}
 	}
+	return err
 }
 
 // OpenGuard makes a descriptor for the guard, before the slots are taken.

@@ -32,8 +32,10 @@ func writeHeld(text *bare.Text, id LeaseID, outer string) {
 	n := 0
 	for next := (leaseIDs{text: outer}); next.cut(); n++ {
 		if n == len(parts) {
-			copy(parts[:], parts[1:])
 			n--
+			for i := range n { // copy would call the runtime
+				parts[i] = parts[i+1]
+			}
 		}
 		parts[n] = next.part
 	}

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"syscall"
+	"time"
 	"unsafe"
 
 	"github.com/poolrun/poolrun/internal/bare"
@@ -218,9 +219,10 @@ func (d *directRun) runCommand() {
 		return
 	}
 	d.supervise()
+	ran := bare.BootTime() - d.began
 	d.release()
 	if run.Verbose {
-		d.reportEnd()
+		d.reportEnd(time.Duration(ran))
 	}
 	d.endLikeCommand()
 }

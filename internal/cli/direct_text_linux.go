@@ -54,10 +54,10 @@ func (d *directRun) reportStart() {
 	d.say("got slot ", text.String(), " at once, without the Go runtime")
 }
 
-func (d *directRun) reportEnd() {
+func (d *directRun) reportEnd(ran time.Duration) {
 	var buffer [32]byte
 	text := bare.In(buffer[:])
-	addDuration(&text, time.Duration(bare.BootTime()-d.began))
+	addDuration(&text, ran)
 	d.say("the command ran for ", text.String())
 }
 

@@ -258,7 +258,11 @@ func (l *Ledger) Item(i int) []byte {
 		return nil
 	}
 	item := &l.items[i]
-	return item.text[:bounded(&item.length, MaxItemBytes)]
+	n, most := 0, bounded(&item.length, MaxItemBytes)
+	for n < most && item.text[n] != 0 { // a NUL would be a scribble
+		n++
+	}
+	return item.text[:n]
 }
 
 // CommandText is the beginning of the participant's command line; the bytes are shared memory.

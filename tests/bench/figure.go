@@ -15,11 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A figure is one row of the table.
+// A figure is one row of the table. Without a value it says that a tool cannot do something.
 type figure struct {
 	Section string  `json:"section"`
 	Name    string  `json:"name"`
-	Unit    string  `json:"unit"`
+	Tool    string  `json:"tool,omitempty"`
+	Line    int     `json:"line,omitempty"` // how many wait, or hold slots
+	Unit    string  `json:"unit,omitempty"`
 	Value   spread  `json:"value"`
 	Ratio   *spread `json:"ratio,omitempty"` // to the variant that Against names
 	Against string  `json:"against,omitempty"`
@@ -36,8 +38,28 @@ type goal struct {
 func atMost(limit float64) *goal  { return &goal{Sense: "<=", Limit: limit} }
 func atLeast(limit float64) *goal { return &goal{Sense: ">=", Limit: limit} }
 
-func (g *goal) judge(median float64) {
+// judge compares the figure with a goal, which may be nil.
+func (f *figure) judge(g *goal) {
+	if g == nil {
+		return
+	}
+	median := f.Value.Median
+	if f.Ratio != nil {
+		median = f.Ratio.Median
+	}
 	g.Met = median == g.Limit || (median < g.Limit) == (g.Sense == "<=")
+	f.Goal = g
+}
+
+func (f figure) judged(g *goal) figure {
+	f.judge(g)
+	return f
+}
+
+// against sets the ratio to another variant, from values of the same rounds.
+func (f *figure) against(name string, values, base []float64) {
+	ratio := spreadOf(ratios(values, base))
+	f.Ratio, f.Against = &ratio, name
 }
 
 func (g *goal) String() string {
@@ -74,20 +96,7 @@ func ratios(values, base []float64) []float64 {
 	return list
 }
 
-// add adds a figure: the values of one variant and, unless base is nil, the values of another
-// variant from the same rounds.
-func (b *bench) add(name, unit string, values []float64, against string, base []float64, g *goal) {
-	f := figure{Name: name, Unit: unit, Value: spreadOf(values), Against: against, Goal: g}
-	judged := f.Value.Median
-	if base != nil {
-		ratio := spreadOf(ratios(values, base))
-		f.Ratio, judged = &ratio, ratio.Median
-	}
-	if g != nil {
-		g.judge(judged)
-	}
-	b.figures = append(b.figures, f)
-}
+func (b *bench) add(f figure) { b.figures = append(b.figures, f) }
 
 // print shows the figures of the section that has just been measured.
 func (b *bench) print(section string) {
@@ -100,7 +109,10 @@ func (b *bench) print(section string) {
 		}
 		f.Section = section
 		value := fmt.Sprintf("%s %s\t(%s to %s)", number(f.Value.Median), f.Unit, number(f.Value.Low), number(f.Value.High))
-		if f.Value.N == 1 {
+		switch f.Value.N {
+		case 0:
+			value = "\t"
+		case 1:
 			value = fmt.Sprintf("%s %s\t", number(f.Value.Median), f.Unit)
 		}
 		ratio := "\t"

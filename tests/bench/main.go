@@ -23,6 +23,8 @@ type bench struct {
 	poolrun string
 	dir     string // for lock files
 	quick   bool
+	files   int
+	missing map[*tool]bool // tools that this machine does not have
 	pools   []string
 	figures []figure
 }
@@ -32,14 +34,16 @@ var sections = []struct {
 	run  func(*bench) error
 }{
 	{"start-up", (*bench).startUp},
+	{"no-fork", (*bench).noFork},
 	{"hand-over", (*bench).handOver},
 	{"throughput", (*bench).throughput},
 	{"waiting", (*bench).waiting},
 	{"reclaim", (*bench).reclaim},
+	{"growth", (*bench).growth},
 }
 
 func main() {
-	b := &bench{}
+	b := &bench{missing: map[*tool]bool{}}
 	flag.StringVar(&b.poolrun, "poolrun", "./poolrun", "the program to measure")
 	flag.BoolVar(&b.quick, "quick", false, "fewer rounds: under a minute in all")
 	only := flag.String("only", "", "only the sections that match this regular expression")
@@ -103,14 +107,10 @@ func (b *bench) cleanUp() {
 	os.RemoveAll(b.dir)
 }
 
-// lockFile creates a file for flock.
-func (b *bench) lockFile() string {
-	file, err := os.CreateTemp(b.dir, "lock-")
-	if err != nil {
-		panic(err)
-	}
-	file.Close()
-	return file.Name()
+// file returns the name of a new file.
+func (b *bench) file(kind string) string {
+	b.files++
+	return filepath.Join(b.dir, fmt.Sprint(kind, "-", b.files))
 }
 
 // rounds yields n times. A quick bench stops after a while, but yields at least once.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,8 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/poolrun/poolrun/pool"
 )
 
 // A usage is the cost of one run of a command, with all processes that it waited for.
@@ -45,44 +42,75 @@ func run(argv ...string) (usage, error) {
 	return usage{wall, time.Duration(r.Utime.Nano() + r.Stime.Nano()), r.Minflt, r.Nvcsw + r.Nivcsw}, err
 }
 
-// A crowd is a holder and the processes that wait behind it.
+// A crowd is a holder and the commands that wait behind it.
 type crowd struct {
 	holder  *exec.Cmd
-	release io.Closer // lets the holder end
+	gate    *os.File // the holder ends when this is closed
 	waiting []*exec.Cmd
 }
 
-// gather starts a holder, and then n copies of the waiting command. isHeld reports whether the
-// holder holds, and inLine how many commands wait.
-func gather(holder, waiting []string, n int, isHeld func() bool, inLine func() int) (c *crowd, err error) {
-	c = &crowd{holder: exec.Command(holder[0], holder[1:]...)}
-	c.holder.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that kill reaches its command too
-	if c.release, err = c.holder.StdinPipe(); err != nil {
+// gather starts a holder, and then n copies of a command that wait behind it. The holder's command
+// reads from a FIFO, which can be opened for writing when the command runs (fifo(7)).
+func (b *bench) gather(l *limit, n int, command ...string) (c *crowd, err error) {
+	fifo := b.file("fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		return nil, err
 	}
+	c = &crowd{holder: start(l.argv("cat", fifo))}
 	if err := c.holder.Start(); err != nil {
 		return nil, err
 	}
-	await(isHeld)
+	if c.gate, err = os.OpenFile(fifo, os.O_WRONLY, 0); err != nil {
+		return nil, err
+	}
 	for range n {
-		cmd := exec.Command(waiting[0], waiting[1:]...)
+		cmd := start(l.argv(command...))
 		if err := cmd.Start(); err != nil {
 			c.disperse()
 			return nil, err
 		}
 		c.waiting = append(c.waiting, cmd)
 	}
-	await(func() bool { return inLine() == n })
+	if l.inLine != nil {
+		await(func() bool { return l.inLine() == n })
+	} else {
+		time.Sleep(2 * time.Second)
+	}
 	return c, nil
+}
+
+func start(argv []string) *exec.Cmd {
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Stderr = os.Stderr
+	return cmd
 }
 
 // disperse lets the holder end, and returns when the last process has ended.
 func (c *crowd) disperse() {
-	c.release.Close()
+	c.gate.Close()
 	c.holder.Wait()
 	for _, cmd := range c.waiting {
 		cmd.Wait()
 	}
+}
+
+// kill kills the holder and its command, and waits for the holder, since some tools take a zombie for
+// alive.
+func (c *crowd) kill() {
+	pids := append(descendants(c.holder.Process.Pid), c.holder.Process.Pid)
+	for _, pid := range pids {
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
+	c.holder.Wait()
+}
+
+func descendants(pid int) (list []int) {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	for _, field := range strings.Fields(string(text)) {
+		child, _ := strconv.Atoi(field)
+		list = append(append(list, descendants(child)...), child)
+	}
+	return list
 }
 
 // await returns when a condition holds. It asks rarely, so that it does not disturb.
@@ -92,53 +120,10 @@ func await(condition func() bool) {
 	}
 }
 
-// gatherPool is gather for poolrun. The holder runs cat.
-func (b *bench) gatherPool(name string, n int, command ...string) (*crowd, error) {
-	// The command runs when its pid is known.
-	isHeld := func() bool { s := statusOf(name); return len(s.Holders) == 1 && s.Holders[0].CommandPID != 0 }
-	return gather([]string{b.poolrun, "--pool", name, "--", "cat"},
-		append([]string{b.poolrun, "--pool", name, "--"}, command...), n,
-		isHeld, func() int { return len(statusOf(name).Waiters) })
-}
-
-// gatherFlock is gather for flock(1).
-func gatherFlock(file string, n int, command ...string) (*crowd, error) {
-	return gather([]string{"flock", file, "cat"}, append([]string{"flock", file}, command...), n,
-		func() bool { held, _ := locksOf(file); return held == 1 },
-		func() int { _, waiting := locksOf(file); return waiting })
-}
-
-// locksOf counts the locks on a file, and the processes that wait for one: proc_locks(5).
-func locksOf(file string) (held, waiting int) {
-	var st syscall.Stat_t
-	if err := syscall.Stat(file, &st); err != nil {
-		panic(err)
-	}
-	text, err := os.ReadFile("/proc/locks")
-	if err != nil {
-		panic(err)
-	}
-	inode := fmt.Sprintf(":%d", st.Ino)
-	for line := range strings.Lines(string(text)) {
-		fields := strings.Fields(line)
-		isWaiting := fields[1] == "->"
-		if isWaiting {
-			fields = fields[1:]
-		}
-		if !strings.HasSuffix(fields[5], inode) {
-			continue
-		}
-		if isWaiting {
-			waiting++
-		} else {
-			held++
-		}
-	}
-	return held, waiting
-}
-
-// cpuTime returns for how long all threads of a process have run: the sum of the first field of
-// schedstat, in nanoseconds (Documentation/scheduler/sched-stats.rst).
+// cpuTime returns for how long all threads of a process have run, and the children that it has
+// waited for. The former is the first field of schedstat, in nanoseconds
+// (Documentation/scheduler/sched-stats.rst), the latter fields 16 and 17 of proc_pid_stat(5), in
+// hundredths of a second.
 func cpuTime(pid int) (sum time.Duration) {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	for _, task := range tasks {
@@ -147,30 +132,27 @@ func cpuTime(pid int) (sum time.Duration) {
 		n, _ := strconv.ParseInt(first, 10, 64)
 		sum += time.Duration(n)
 	}
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, after, _ := strings.Cut(string(text), ") ")
+	if fields := strings.Fields(after); len(fields) > 14 {
+		for _, field := range fields[13:15] {
+			ticks, _ := strconv.ParseInt(field, 10, 64)
+			sum += time.Duration(ticks) * 10 * time.Millisecond
+		}
+	}
 	return sum
 }
 
-// pss returns a process's share of memory, in MB: proc_pid_smaps(5).
-func pss(pid int) float64 {
+// memory returns the sum of some lines of a process's smaps_rollup, in MB: proc_pid_smaps(5).
+func memory(pid int, names ...string) (sum float64) {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	for line := range strings.Lines(string(text)) {
-		if fields := strings.Fields(line); fields[0] == "Pss:" {
-			n, _ := strconv.Atoi(fields[1])
-			return float64(n) / 1024
+		for _, name := range names {
+			if fields := strings.Fields(line); fields[0] == name+":" {
+				n, _ := strconv.Atoi(fields[1])
+				sum += float64(n) / 1024
+			}
 		}
 	}
-	return 0
-}
-
-func statusOf(name string) pool.Status {
-	p, err := pool.Open(name)
-	if err != nil {
-		panic(err)
-	}
-	defer p.Close()
-	s, err := p.Status()
-	if err != nil {
-		panic(err)
-	}
-	return s
+	return sum
 }

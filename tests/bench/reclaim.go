@@ -1,50 +1,55 @@
 package main
 
 import (
-	"os/exec"
-	"syscall"
+	"fmt"
+	"os"
 	"time"
 )
 
 // reclaim measures the time from the SIGKILL of a holder and its command to the first output of the
 // command that waited behind it.
 func (b *bench) reclaim() error {
-	name, err := b.pool(1)
-	if err != nil {
-		return err
+	took := map[*tool][]float64{}
+	list := append([]*tool{poolrun}, b.rivals()...)
+	for _, t := range list {
+		if t.leaks {
+			b.add(figure{Name: t.name + " cannot: what a dead holder holds stays held"})
+			continue
+		}
+		l, err := t.limit(b, 1)
+		if err != nil {
+			return err
+		}
+		defer l.end()
+		rounds := 200
+		if t.polls {
+			rounds = 10
+		}
+		for range b.rounds(rounds) {
+			ms, err := b.reclaimOnce(l)
+			if err != nil {
+				return err
+			}
+			took[t] = append(took[t], ms)
+		}
 	}
-	file := b.lockFile()
-	var own, flock []float64
-	for range b.rounds(200) {
-		c, err := gatherFlock(file, 0)
-		if err != nil {
-			return err
+	for _, t := range list {
+		if took[t] != nil {
+			b.add(figure{Name: t.name, Tool: t.name, Unit: "ms", Value: spreadOf(took[t])})
 		}
-		took, err := kill(c, []string{"flock", file, "echo"}, func() bool { _, waiting := locksOf(file); return waiting == 1 })
-		if err != nil {
-			return err
-		}
-		flock = append(flock, took)
-		if c, err = b.gatherPool(name, 0); err != nil {
-			return err
-		}
-		took, err = kill(c, []string{b.poolrun, "--pool", name, "--", "echo"}, func() bool { return len(statusOf(name).Waiters) == 1 })
-		if err != nil {
-			return err
-		}
-		own = append(own, took)
 	}
-	b.add("flock FILE echo", "ms", flock, "", nil, nil)
-	b.add("poolrun --pool /b -- echo", "ms", own, "flock", flock, nil)
-	b.add("poolrun --pool /b -- echo, median", "ms", own, "", nil, atMost(5))
-	b.add("poolrun --pool /b -- echo, worst", "ms", []float64{spreadOf(own).Max}, "", nil, atMost(100))
+	own := spreadOf(took[poolrun])
+	b.add(figure{Name: "poolrun, median", Unit: "ms", Value: own}.judged(atMost(5)))
+	b.add(figure{Name: "poolrun, worst", Unit: "ms", Value: spreadOf([]float64{own.Max})}.judged(atMost(100)))
 	return nil
 }
 
-// kill kills a holder while a command waits behind it, and returns after how many milliseconds the
-// command printed its output.
-func kill(c *crowd, next []string, isWaiting func() bool) (took float64, err error) {
-	cmd := exec.Command(next[0], next[1:]...)
+func (b *bench) reclaimOnce(l *limit) (took float64, err error) {
+	c, err := b.gather(l, 0)
+	if err != nil {
+		return 0, err
+	}
+	cmd := start(l.argv("echo"))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return 0, err
@@ -52,12 +57,16 @@ func kill(c *crowd, next []string, isWaiting func() bool) (took float64, err err
 	if err := cmd.Start(); err != nil {
 		return 0, err
 	}
-	await(isWaiting)
+	if l.inLine != nil {
+		await(func() bool { return l.inLine() == 1 })
+	}
 	time.Sleep(50 * time.Millisecond) // so that it has waited for a while
 	began := time.Now()
-	syscall.Kill(-c.holder.Process.Pid, syscall.SIGKILL)
+	c.kill()
+	out.(*os.File).SetReadDeadline(began.Add(time.Minute))
 	if _, err = out.Read(make([]byte, 1)); err != nil {
-		return 0, err
+		cmd.Process.Kill()
+		return 0, fmt.Errorf("%q: %w", cmd.Args, err)
 	}
 	took = ms(time.Since(began))
 	c.disperse()

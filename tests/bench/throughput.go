@@ -6,70 +6,75 @@ import (
 	"strings"
 )
 
-// throughput measures many short commands behind xargs -P 8: on pools of three sizes, and behind
-// the other tools if they can do the same. flock -s does all that flock does for a command, but has
-// no limit, so that 8 commands run at once.
+// throughput measures many short commands behind xargs -P 8, on four slots. What can have only one
+// runs one at a time. flock -s does all that flock does for a command, but has no limit.
 func (b *bench) throughput() error {
 	commands := b.scale(2000, 100)
-	type variant struct {
-		name string
-		argv []string
+	list := append([]*tool{flock, poolrun}, b.rivals()...)
+	rates := map[string][]float64{}
+	measure := func(name string, n int, argv []string) error {
+		rate, err := xargs(n, argv)
+		rates[name] = append(rates[name], rate)
+		return err
 	}
-	file := b.lockFile()
-	variants := []variant{
-		{"flock -s FILE true (all at once)", []string{"flock", "-s", file, "true"}},
-		{"flock FILE true (one at a time)", []string{"flock", file, "true"}},
-		{"true", []string{"true"}},
-	}
-	for _, size := range []int{1, 2, 8} {
-		name, err := b.pool(size)
+	limits := map[*tool]*limit{}
+	defer func() {
+		for _, l := range limits {
+			l.end()
+		}
+	}()
+	for _, t := range list {
+		l, err := t.limit(b, 4)
+		if l == nil && err == nil && t == flock {
+			l, err = t.limit(b, 1)
+		}
 		if err != nil {
 			return err
 		}
-		variants = append(variants, variant{fmt.Sprintf("poolrun, a pool of %d", size), []string{b.poolrun, "--pool", name, "--", "true"}})
+		if l != nil {
+			limits[t] = l
+		}
 	}
-	rates := make([][]float64, len(variants))
+	shared := append([]string{"flock", "-s"}, limits[flock].prefix[1:]...)
 	for range b.rounds(5) {
-		for i, v := range variants {
-			rate, err := xargs(commands, v.argv)
-			if err != nil {
-				return err
+		if err := measure("flock -s", commands, append(shared, "true")); err != nil {
+			return err
+		}
+		if err := measure("true", commands, []string{"true"}); err != nil {
+			return err
+		}
+		for _, t := range tools {
+			n := commands
+			if t.heavy {
+				n = b.scale(40, 10)
 			}
-			rates[i] = append(rates[i], rate)
+			if l := limits[t]; l != nil {
+				if err := measure(t.name, n, l.argv("true")); err != nil {
+					return err
+				}
+			}
 		}
 	}
-	for i, v := range variants {
-		switch i {
-		case 0, 1:
-			b.add(v.name, "a second", rates[i], "", nil, nil)
-		case len(variants) - 1:
-			b.add(v.name, "a second", rates[i], "flock -s", rates[0], nil)
-			b.add(v.name, "a second", rates[i], "flock", rates[1], atLeast(0.9))
-		default:
-			b.add(v.name, "a second", rates[i], "flock", rates[1], nil)
-		}
+	for _, name := range []string{"flock", "true", "flock -s"} {
+		b.add(figure{Name: name, Tool: name, Unit: "a second", Value: spreadOf(rates[name])})
 	}
-	return b.throughputOfSem(variants[len(variants)-1].argv)
-}
-
-func (b *bench) throughputOfSem(poolrun []string) error {
-	if _, err := exec.LookPath("sem"); err != nil {
-		return nil // startUp has reported it
-	}
-	var sem, own []float64
-	for range b.rounds(5) {
-		rate, err := xargs(b.scale(40, 10), []string{"sem", "--fg", "--id", "bench", "-j8", "true"})
-		if err != nil {
-			return err
+	for _, t := range list[1:] {
+		if limits[t] == nil {
+			b.add(figure{Name: t.name + " cannot have 4 slots"})
 		}
-		sem = append(sem, rate)
-		if rate, err = xargs(b.scale(400, 100), poolrun); err != nil {
-			return err
+		if t == flock || limits[t] == nil {
+			continue
 		}
-		own = append(own, rate)
+		f := figure{Name: t.name + ", 4 slots", Tool: t.name, Unit: "a second", Value: spreadOf(rates[t.name])}
+		f.against("flock", rates[t.name], rates["flock"])
+		if t == poolrun {
+			f.judge(atLeast(1.1))
+		}
+		b.add(f)
 	}
-	b.add("sem --fg -j8 true", "a second", sem, "", nil, nil)
-	b.add("poolrun, a pool of 8", "a second", own, "sem", sem, atLeast(40))
+	f := figure{Name: "poolrun, 4 slots", Unit: "a second", Value: spreadOf(rates["poolrun"])}
+	f.against("flock -s", rates["poolrun"], rates["flock -s"])
+	b.add(f)
 	return nil
 }
 
@@ -78,5 +83,8 @@ func xargs(n int, argv []string) (rate float64, err error) {
 	cmd := exec.Command("xargs", append([]string{"-P", "8", "-n", "1"}, argv...)...)
 	cmd.Stdin = strings.NewReader(strings.Repeat("x\n", n))
 	took := timed(func() { err = cmd.Run() })
+	if err != nil {
+		err = fmt.Errorf("%q: %w", argv, err)
+	}
 	return float64(n) / took.Seconds(), err
 }
