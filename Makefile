@@ -4,8 +4,10 @@
 # make check         Check a change: format, vet, staticcheck, tests with the race detector, fuzzing.
 # make storm         Kill, stop and cancel many poolruns at once, and check what must hold.
 #                    DURATION=60s, SEED=n
-# make bench         Measure poolrun beside flock(1), GNU sem and xargs(1).
-# make bench-quick   The same in about a minute, with fewer rounds.
+# make bench         Measure poolrun beside flock(1) and all comparable tools that are installed.
+# make bench-quick   The same in a few minutes, with fewer rounds.
+# make bench-compare Compare ./poolrun with an older build, in two minutes. OLD=path
+# make plots         Draw the figures of the last benchmark into docs/.
 # make install       Install poolrun and its man page. PREFIX=/usr/local, DESTDIR=
 # make clean         Remove the programs.
 
@@ -22,7 +24,7 @@ build   := CGO_ENABLED=0 $(GO) build -trimpath
 # -E sets the entry point, which does not work with cgo: see supervisor/entry_linux.go.
 ldflags := -s -w -E poolrun_entry -X $(cli).version=$(VERSION) -X $(cli).commit=$(COMMIT)
 
-.PHONY: all poolrun pool_server pool_client demo test check storm bench bench-quick install clean
+.PHONY: all poolrun pool_server pool_client demo test check storm bench bench-quick bench-compare plots install clean
 .DEFAULT_GOAL := all
 
 all: poolrun pool_server pool_client
@@ -59,6 +61,13 @@ bench: poolrun
 
 bench-quick: poolrun
 	$(GO) run ./tests/bench -quick
+
+bench-compare: poolrun
+	@test -n '$(OLD)' || { echo 'bench-compare needs OLD=path, an older build of poolrun'; exit 1; }
+	$(GO) run ./tests/bench -old '$(OLD)'
+
+plots:
+	$(GO) run ./tests/bench -plot docs
 
 install: poolrun
 	install -D -m 755 poolrun $(DESTDIR)$(PREFIX)/bin/poolrun

@@ -113,6 +113,8 @@ var beforeRuntime func(argc int, argv, environ **byte)
 // The stack is another one for two reasons. Its environment differs; and the runtime assumes that
 // its first stack reaches 64 kB down (rt0_go in runtime/asm_*.s), which is not so with a small
 // RLIMIT_STACK.
+//
+//lint:ignore U1000 assembly uses it
 func enter(initial *[1 << 28]uintptr) (stack uintptr) {
 	e := &atEntry
 	e.entered = true

@@ -120,7 +120,7 @@ func (b *bench) joinLongLine() error {
 			return err
 		}
 		defer leave()
-		await(func() bool { return len(statusOf(name).Waiters) == length-1 })
+		await(func() bool { return b.inLine(name) == length-1 })
 		runs = append(runs, variant{argv: []string{b.poolrun, "-q", "-E", "0", "--timeout", "1ms", "--pool", name, "true"}})
 	}
 	return b.compare("to join as number %d and give up", lengths, runs, 200, atMost(1.2))

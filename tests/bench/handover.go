@@ -28,7 +28,7 @@ func (b *bench) handOver() error {
 
 func (b *bench) handOverIn(line int, g *goal, rivals []*tool, without func(*tool) bool) error {
 	list := []*tool{flock, poolrun}
-	rounds := 10
+	rounds := max(3, min(10, 2000/line))
 	for _, t := range rivals {
 		if t != flock && !without(t) {
 			list = append(list, t)

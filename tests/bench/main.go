@@ -25,7 +25,7 @@ type bench struct {
 	quick   bool
 	files   int
 	missing map[*tool]bool // tools that this machine does not have
-	pools   []string
+	holders []*crowd       // that run until the end
 	figures []figure
 }
 
@@ -45,20 +45,21 @@ var sections = []struct {
 func main() {
 	b := &bench{missing: map[*tool]bool{}}
 	flag.StringVar(&b.poolrun, "poolrun", "./poolrun", "the program to measure")
-	flag.BoolVar(&b.quick, "quick", false, "fewer rounds: under a minute in all")
+	flag.BoolVar(&b.quick, "quick", false, "fewer rounds: a few minutes in all")
 	only := flag.String("only", "", "only the sections that match this regular expression")
+	old := flag.String("old", "", "only compare the program with this older build of it")
 	jsonFile := flag.String("json", "bench.jsonl", "append the figures to this `file`")
+	dir := flag.String("plot", "", "measure nothing: draw the figures in the file into this `directory`")
 	flag.Parse()
-	if err := b.runSections(*only, *jsonFile); err != nil {
+	if err := b.main(*only, *old, *jsonFile, *dir); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func (b *bench) runSections(only, jsonFile string) error {
-	wanted, err := regexp.Compile(only)
-	if err != nil {
-		return err
+func (b *bench) main(only, old, jsonFile, dir string) (err error) {
+	if dir != "" {
+		return plot(jsonFile, dir)
 	}
 	if b.poolrun, err = filepath.Abs(b.poolrun); err != nil {
 		return err
@@ -75,7 +76,17 @@ func (b *bench) runSections(only, jsonFile string) error {
 		b.cleanUp()
 		os.Exit(130)
 	}()
+	if old != "" {
+		return b.compareBuilds(old)
+	}
+	return b.runSections(only, jsonFile)
+}
 
+func (b *bench) runSections(only, jsonFile string) error {
+	wanted, err := regexp.Compile(only)
+	if err != nil {
+		return err
+	}
 	fmt.Println(machine())
 	for _, section := range sections {
 		if !wanted.MatchString(section.name) {
@@ -89,10 +100,15 @@ func (b *bench) runSections(only, jsonFile string) error {
 	return b.appendJSON(jsonFile)
 }
 
+// pools are the pools that were made, and by which program.
+var pools []madePool
+
+type madePool struct{ poolrun, name string }
+
 // pool creates a pool, which cleanUp removes.
 func (b *bench) pool(size int) (string, error) {
-	name := fmt.Sprintf("/bench-%d-%d", os.Getpid(), len(b.pools))
-	b.pools = append(b.pools, name)
+	name := fmt.Sprintf("/bench-%d-%d", os.Getpid(), len(pools))
+	pools = append(pools, madePool{b.poolrun, name})
 	out, err := exec.Command(b.poolrun, "init", name, "--size", fmt.Sprint(size)).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("init: %w: %s", err, out)
@@ -101,8 +117,8 @@ func (b *bench) pool(size int) (string, error) {
 }
 
 func (b *bench) cleanUp() {
-	for _, name := range b.pools {
-		exec.Command(b.poolrun, "destroy", "--force", name).Run()
+	for _, p := range pools {
+		exec.Command(p.poolrun, "destroy", "--force", p.name).Run()
 	}
 	os.RemoveAll(b.dir)
 }

@@ -21,7 +21,7 @@ func (b *bench) reclaim() error {
 			return err
 		}
 		defer l.end()
-		rounds := 200
+		rounds := 50
 		if t.polls {
 			rounds = 10
 		}

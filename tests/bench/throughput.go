@@ -9,7 +9,7 @@ import (
 // throughput measures many short commands behind xargs -P 8, on four slots. What can have only one
 // runs one at a time. flock -s does all that flock does for a command, but has no limit.
 func (b *bench) throughput() error {
-	commands := b.scale(2000, 100)
+	commands := b.scale(500, 100)
 	list := append([]*tool{flock, poolrun}, b.rivals()...)
 	rates := map[string][]float64{}
 	measure := func(name string, n int, argv []string) error {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-
-	"github.com/poolrun/poolrun/pool"
 )
 
 // A tool runs commands under a limit, as people use it.
@@ -80,21 +79,21 @@ func (b *bench) poolLimit(slots int) (*limit, error) {
 	name, err := b.pool(slots)
 	return &limit{
 		prefix: []string{b.poolrun, "--pool", name, "--"},
-		inLine: func() int { return len(statusOf(name).Waiters) },
+		inLine: func() int { return b.inLine(name) },
 	}, err
 }
 
-func statusOf(name string) pool.Status {
-	p, err := pool.Open(name)
+// inLine counts the commands that wait in a pool.
+func (b *bench) inLine(name string) int {
+	out, err := exec.Command(b.poolrun, "status", name, "--format", "json").Output()
+	var status struct{ Waiting int }
+	if err == nil {
+		err = json.Unmarshal(out, &status)
+	}
 	if err != nil {
 		panic(err)
 	}
-	defer p.Close()
-	s, err := p.Status()
-	if err != nil {
-		panic(err)
-	}
-	return s
+	return status.Waiting
 }
 
 // fileLimit is for a program that locks a file.
