@@ -40,7 +40,7 @@ func (p *Pool) HeldByAncestor() (id LeaseID, slots []int, items []string, err er
 // inheritedGuard returns the holder whose locked guard this process has inherited, 0 for nobody.
 // proc_pid_fdinfo(5) shows the locks of a descriptor.
 func (p *Pool) inheritedGuard() ledger.Ref {
-	for fd := p.nextLedger(highDescriptor); fd >= 0; fd = p.nextLedger(fd + 1) {
+	for fd := p.firstLedger(); fd >= 0; fd = p.nextLedger(fd + 1) {
 		text, err := readProc("/proc/self/fdinfo/" + strconv.Itoa(fd))
 		if err != nil {
 			continue
@@ -55,6 +55,15 @@ func (p *Pool) inheritedGuard() ledger.Ref {
 		}
 	}
 	return 0
+}
+
+// firstLedger is nextLedger from where guards begin: see openGuard. It is bare Go.
+func (c *core) firstLedger() (fd int) {
+	fd = -1
+	for from := highDescriptor; fd < 0 && from > 2; from /= 2 {
+		fd = c.nextLedger(from)
+	}
+	return fd
 }
 
 // nextLedger returns the first descriptor of this process, from fd on, that is the ledger, or -1. It

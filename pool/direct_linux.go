@@ -95,7 +95,7 @@ func (d *Direct) Nest(outer string) (isNested, certain bool) {
 		return false, true
 	}
 	walk := d.ancestors()
-	return false, !walk.next() && walk.err == nil && d.nextLedger(highDescriptor) < 0
+	return false, !walk.next() && walk.err == nil && d.firstLedger() < 0
 }
 
 // Take takes slots.

@@ -8,8 +8,9 @@ import "unsafe"
 // error (fatal). The last two stay on the stack of their thread. The others run on bareStack,
 // because the kernel's initial stack can be as small as its limit.
 //
-// The assembly in bare_linux_*.s sets up the stack and the g. It calls bare Go through a func
-// value: a call by name goes through a wrapper, which needs the runtime's thread pointer.
+// The assembly in bare_linux_*.s sets up the stack and the g. It calls bare Go through a func value,
+// because a call by name goes through a wrapper, which loads g from the thread pointer. Only at the
+// entry point is that our own.
 //
 //lint:ignore U1000 assembly uses it
 var bareStack struct {

@@ -32,7 +32,8 @@
 //     stops the process together with the command.
 //   - status.go, lookpath.go and interpreter.go report how the command ended, or why it cannot
 //     run.
-//   - entry_linux.go notes what the process inherited. bare_linux.go has the rules for code
-//     that runs without the Go runtime; limits_linux.go, memory_linux.go and fatal_linux.go are
-//     written in such code.
+//   - entry_linux.go notes what the process inherited, before the Go runtime starts.
+//     direct_linux.go runs a command at that point, without the runtime. limits_linux.go,
+//     memory_linux.go and fatal_linux.go prepare for the runtime, and for its end. All of that is
+//     bare Go: see internal/bare.
 package supervisor

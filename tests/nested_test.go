@@ -39,6 +39,19 @@ func TestANestedCallIsKnownWithoutItsEnvironment(t *testing.T) {
 	}
 }
 
+// With a low limit of open files, the guard has a low number. Here only the guard shows the lease,
+// because the nested call has lost its ancestors.
+func TestAGuardOfALowNumberIsKnown(t *testing.T) {
+	name := newPool(t, 1)
+	cmd := command(t, "sh", "-c", `ulimit -n 40
+		exec poolrun --pool $POOL sh -c 'setsid -f env -i "PATH=$PATH" sh -c "poolrun -n --pool $POOL true; echo \$? >out"
+			until [ -s out ]; do sleep 0.01; done; exit $(cat out)'`)
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(cmd.Env, "POOL="+name)
+	wantExit(t, 0, mustStart(t, cmd))
+	wantEmpty(t, name)
+}
+
 // A holder that is not its ancestor does not let a call run.
 func TestACallThatIsNotNestedWaits(t *testing.T) {
 	name := newPool(t, 1)

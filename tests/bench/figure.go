@@ -137,6 +137,7 @@ func number(x float64) string {
 	return fmt.Sprintf("%.2f", x)
 }
 
+// appendJSON appends the figures of a section to a file, and forgets them.
 func (b *bench) appendJSON(path string) error {
 	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -144,14 +145,15 @@ func (b *bench) appendJSON(path string) error {
 	}
 	defer file.Close()
 	out := json.NewEncoder(file)
-	now := time.Now().UTC().Truncate(time.Second)
+	now, where := time.Now().UTC().Truncate(time.Second), machine()
 	for _, f := range b.figures {
 		err = cmp.Or(err, out.Encode(struct {
 			Time    time.Time `json:"time"`
 			Machine string    `json:"machine"`
 			figure
-		}{now, machine(), f}))
+		}{now, where, f}))
 	}
+	b.figures = nil
 	return err
 }
 

@@ -120,7 +120,9 @@ func (b *bench) joinLongLine() error {
 			return err
 		}
 		defer leave()
-		await(func() bool { return b.inLine(name) == length-1 })
+		if err := await("the line", func() bool { return b.inLine(name) == length-1 }); err != nil {
+			return err
+		}
 		runs = append(runs, variant{argv: []string{b.poolrun, "-q", "-E", "0", "--timeout", "1ms", "--pool", name, "true"}})
 	}
 	return b.compare("to join as number %d and give up", lengths, runs, 200, atMost(1.2))

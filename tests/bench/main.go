@@ -96,8 +96,11 @@ func (b *bench) runSections(only, jsonFile string) error {
 			return fmt.Errorf("%s: %w", section.name, err)
 		}
 		b.print(section.name)
+		if err := b.appendJSON(jsonFile); err != nil {
+			return err
+		}
 	}
-	return b.appendJSON(jsonFile)
+	return nil
 }
 
 // pools are the pools that were made, and by which program.

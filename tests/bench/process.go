@@ -71,12 +71,16 @@ func (b *bench) gather(l *limit, n int, command ...string) (c *crowd, err error)
 		}
 		c.waiting = append(c.waiting, cmd)
 	}
-	if l.inLine != nil {
-		await(func() bool { return l.inLine() == n })
-	} else {
+	if l.inLine == nil {
 		time.Sleep(2 * time.Second)
+		return c, nil
 	}
-	return c, nil
+	err = await(fmt.Sprintf("%d behind %q", n, l.prefix), func() bool { return l.inLine() == n })
+	if err != nil {
+		c.kill()
+		c.disperse()
+	}
+	return c, err
 }
 
 func start(argv []string) *exec.Cmd {
@@ -113,11 +117,15 @@ func descendants(pid int) (list []int) {
 	return list
 }
 
-// await returns when a condition holds. It asks rarely, so that it does not disturb.
-func await(condition func() bool) {
-	for !condition() {
-		time.Sleep(5 * time.Millisecond)
+// await returns when a condition holds, or an error if that takes very long. It asks rarely, so that
+// it does not disturb.
+func await(what string, condition func() bool) error {
+	for began := time.Now(); !condition(); time.Sleep(5 * time.Millisecond) {
+		if time.Since(began) > 2*time.Minute {
+			return fmt.Errorf("never seen: %s", what)
+		}
 	}
+	return nil
 }
 
 // cpuTime returns for how long all threads of a process have run, and the children that it has

@@ -58,7 +58,10 @@ func (b *bench) reclaimOnce(l *limit) (took float64, err error) {
 		return 0, err
 	}
 	if l.inLine != nil {
-		await(func() bool { return l.inLine() == 1 })
+		err = await("a waiting command", func() bool { return l.inLine() == 1 })
+	}
+	if err != nil {
+		return 0, err
 	}
 	time.Sleep(50 * time.Millisecond) // so that it has waited for a while
 	began := time.Now()

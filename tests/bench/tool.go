@@ -23,6 +23,7 @@ type tool struct {
 	// cannot have so many.
 	limit func(b *bench, slots int) (*limit, error)
 
+	crowd int  // how many commands can wait, if that is fewer than 1,000
 	polls bool // waiting commands look now and then, which takes a second or so
 	heavy bool // a run takes hundreds of milliseconds
 	leaks bool // a holder that is killed keeps what it holds
@@ -49,11 +50,11 @@ func (l *limit) end() {
 var (
 	poolrun  = &tool{name: "poolrun", short: "poolrun --pool POOL", limit: (*bench).poolLimit}
 	flock    = &tool{name: "flock", short: "flock FILE", needs: "flock", hint: "util-linux", limit: fileLimit("flock")}
-	spooler  = &tool{name: "task-spooler", short: "tsp -nf", needs: "tsp", hint: "Debian package task-spooler", limit: spoolerLimit}
-	sem      = &tool{name: "GNU sem", short: "sem --fg", needs: "sem", hint: "Debian package parallel", limit: semLimit, polls: true, heavy: true}
+	spooler  = &tool{name: "task-spooler", short: "tsp -nf", needs: "tsp", hint: "Debian package task-spooler", limit: spoolerLimit, crowd: 500}
+	sem      = &tool{name: "GNU sem", short: "sem --fg", needs: "sem", hint: "Debian package parallel", limit: semLimit, crowd: 100, polls: true, heavy: true}
 	setlock  = &tool{name: "s6-setlock", short: "s6-setlock FILE", needs: "s6-setlock", hint: "Debian package s6", limit: fileLimit("s6-setlock")}
 	waitlock = &tool{name: "waitlock", short: "waitlock NAME --exec", needs: "waitlock", hint: "github.com/bigattichouse/waitlock", limit: waitlockLimit, polls: true}
-	mkdir    = &tool{name: "mkdir loop", short: "until mkdir DIR; do sleep 0.1; done", limit: mkdirLimit, polls: true, leaks: true}
+	mkdir    = &tool{name: "mkdir loop", short: "until mkdir DIR; do sleep 0.1; done", limit: mkdirLimit, crowd: 100, polls: true, leaks: true}
 )
 
 // tools are all of them. The first is what the others are compared with.

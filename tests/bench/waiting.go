@@ -8,10 +8,11 @@ import (
 // waiting measures what holders and waiting commands cost: memory and CPU time.
 func (b *bench) waiting() error {
 	for _, t := range append([]*tool{poolrun}, b.rivals()...) {
-		n := b.scale(1000, 200)
-		if t.heavy || t == mkdir { // they would take all of the machine
-			n = b.scale(100, 20)
+		n := 1000
+		if t.crowd != 0 {
+			n = t.crowd
 		}
+		n = b.scale(n, n/5)
 		l, err := t.limit(b, 1)
 		if err != nil {
 			return err
