@@ -214,3 +214,24 @@ func TestAnErrorOfTheSystemIsNoDamage(t *testing.T) {
 		}
 	}
 }
+
+// The sleepers of a line look often enough to find a deserted gate, and not so often that they cost
+// much.
+func TestThePeriodFitsTheLine(t *testing.T) {
+	const second = int64(1e9)
+	last := int64(0)
+	for n := range uint32(9000) {
+		p := period(n)
+		switch {
+		case p < last:
+			t.Errorf("%d sleepers: %d ns, and one less: %d ns", n, p, last)
+		case n <= 150 && p > 3*second/2:
+			t.Errorf("%d sleepers: %d ns", n, p)
+		case n >= 1000 && int64(n)*second/p > 9:
+			t.Errorf("%d sleepers: %d looks a second", n, int64(n)*second/p)
+		case n > 0 && 2*second*int64(min(n, 8192))/p < 18 && p > 2*second:
+			t.Errorf("%d sleepers: only %d of them look within two seconds", n, 2*second*int64(n)/p)
+		}
+		last = p
+	}
+}

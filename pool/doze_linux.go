@@ -50,10 +50,12 @@ const (
 	attendEvery = 250 * time.Millisecond
 	unattended  = 500 * time.Millisecond
 
-	// How often other sleepers look: not more often than this, and so rarely that all of them
-	// together look so many times a second.
+	// How often other sleepers look: not more often than this, and so rarely that there is a gap
+	// between the looks of any two. In a long line the gap is longer, because a few looks a second
+	// suffice if only a few of those who look are alive.
 	shortestPeriod = 500 * time.Millisecond
-	looksPerSecond = 100
+	shortestGap    = 10 * time.Millisecond  // in a line of up to 300
+	longestGap     = 110 * time.Millisecond // in a line of 1,000
 	// Sleepers wake at multiples of this: many wake-ups at one moment cost less than as many at
 	// different moments, each of which has to wake a processor.
 	together = 500 * time.Millisecond
@@ -71,7 +73,9 @@ func isOld(now, attended int64) bool {
 //
 //go:nosplit
 func period(sleepers uint32) int64 {
-	return max(int64(shortestPeriod), int64(min(sleepers, ledger.MaxParticipants))*(int64(time.Second)/looksPerSecond))
+	n := int64(min(sleepers, ledger.MaxParticipants))
+	gap := min(max(int64(shortestGap), n*n*int64(time.Microsecond)/9), int64(longestGap))
+	return max(int64(shortestPeriod), n*gap)
 }
 
 const (

@@ -1,27 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"sync"
-	"time"
+	"io"
+	"os"
+	"strconv"
 
 	"github.com/poolrun/poolrun/pool"
 	"golang.org/x/sys/unix"
 )
 
-// growth measures whether many other participants make a pool slower. The others are in this
-// process, each with an open pool of its own, as another process has it.
+// growth measures whether many other participants make a pool slower.
 func (b *bench) growth() error {
-	// Each open pool has up to four descriptors.
-	limit := unix.Rlimit{}
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return err
-	}
-	limit.Cur = limit.Max
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return err
-	}
 	for _, measure := range []func() error{b.acquireAmongOthers, b.comeToFullPool, b.joinLongLine} {
 		if err := measure(); err != nil {
 			return err
@@ -34,12 +26,12 @@ func (b *bench) growth() error {
 func (b *bench) acquireAmongOthers() error {
 	var pools []*pool.Pool
 	counts := []int{0, 100, 1000, 4000}
-	for _, others := range counts {
+	for _, count := range counts {
 		name, err := b.pool(pool.MaxSlots)
 		if err != nil {
 			return err
 		}
-		leave, err := hold(name, others)
+		leave, err := others(name, count, 0)
 		if err != nil {
 			return err
 		}
@@ -73,12 +65,12 @@ func (b *bench) acquireAmongOthers() error {
 			took[i] = append(took[i], ms(d)*1000/times)
 		}
 	}
-	for i, others := range counts {
-		f := figure{Name: fmt.Sprintf("library: acquire and release, %d others", others), Line: others, Unit: "us", Value: spreadOf(took[i])}
+	for i, count := range counts {
+		f := figure{Name: fmt.Sprintf("library: acquire and release, %d others", count), Line: count, Unit: "us", Value: spreadOf(took[i])}
 		if i > 0 {
 			f.against("no others", took[i], took[0])
 		}
-		if others == 1000 {
+		if count == 1000 {
 			f.judge(atMost(2))
 		}
 		b.add(f)
@@ -96,7 +88,7 @@ func (b *bench) comeToFullPool() error {
 		if err != nil {
 			return err
 		}
-		leave, err := hold(name, size)
+		leave, err := others(name, size, 0)
 		if err != nil {
 			return err
 		}
@@ -115,7 +107,7 @@ func (b *bench) joinLongLine() error {
 		if err != nil {
 			return err
 		}
-		leave, err := hold(name, length)
+		leave, err := others(name, 1, length-1)
 		if err != nil {
 			return err
 		}
@@ -146,30 +138,64 @@ func (b *bench) compare(name string, numbers []int, list []variant, rounds int, 
 	return nil
 }
 
-// hold lets so many others acquire a slot, or wait for one.
-func hold(name string, others int) (leave func(), err error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var group sync.WaitGroup
-	var open []*pool.Pool
+// others starts a process in which so many others hold a slot, each with an open pool of its own, as
+// other processes have it, or wait, in one open pool. It is not this process, because all of their
+// descriptors would be copied for each command that is run.
+func others(name string, holders, waiters int) (leave func(), err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := start([]string{self, "-others", name, fmt.Sprint(holders), fmt.Sprint(waiters)})
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
 	leave = func() {
-		cancel()
-		group.Wait()
-		for _, p := range open {
-			p.Close() // which gives back what it holds
-		}
+		stdin.Close()
+		cmd.Wait()
 	}
-	for range others {
-		p, err := pool.Open(name)
-		if err != nil {
-			leave()
-			return nil, err
-		}
-		open = append(open, p)
-		if _, err := p.TryAcquire(); err == nil {
-			continue
-		}
-		group.Go(func() { p.Acquire(ctx) })
+	if _, err := stdout.Read(make([]byte, 1)); err != nil {
+		leave()
+		return nil, fmt.Errorf("%q: %w", cmd.Args, err)
 	}
-	time.Sleep(10 * time.Millisecond)
 	return leave, nil
+}
+
+// beOthers is that process. It ends with its standard input.
+func beOthers(name string, args []string) error {
+	holders, err1 := strconv.Atoi(args[0])
+	waiters, err2 := strconv.Atoi(args[1])
+	limit := unix.Rlimit{} // each open pool has up to four descriptors
+	err3 := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
+	limit.Cur = limit.Max
+	if err := cmp.Or(err1, err2, err3, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)); err != nil {
+		return err
+	}
+	for range holders {
+		p, err := pool.Open(name)
+		if err == nil {
+			_, err = p.TryAcquire()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	p, err := pool.Open(name)
+	if err != nil {
+		return err
+	}
+	for range waiters {
+		go p.Acquire(context.Background())
+	}
+	fmt.Println()
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err // the kernel gives back what they hold
 }

@@ -50,7 +50,15 @@ func main() {
 	old := flag.String("old", "", "only compare the program with this older build of it")
 	jsonFile := flag.String("json", "bench.jsonl", "append the figures to this `file`")
 	dir := flag.String("plot", "", "measure nothing: draw the figures in the file into this `directory`")
+	name := flag.String("others", "", "be others that use this pool: for the section growth")
 	flag.Parse()
+	if *name != "" {
+		if err := beOthers(*name, flag.Args()); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := b.main(*only, *old, *jsonFile, *dir); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)

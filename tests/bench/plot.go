@@ -49,7 +49,7 @@ func readFigures(jsonFile string) (figures []figure, err error) {
 const (
 	width, left, top = 640, 130, 44
 	barHeight, gap   = 20, 8
-	own, others      = "#1f6feb", "#8b949e"
+	own, rival       = "#1f6feb", "#8b949e"
 )
 
 // plotWholeRun draws a bar for each tool, on a logarithmic scale.
@@ -71,7 +71,7 @@ func plotWholeRun(figures []figure) string {
 	scale := float64(width-left-80) / math.Log10(largest/smallest)
 	for i, f := range bars {
 		y := top + i*(barHeight+gap)
-		color := others
+		color := rival
 		if f.Tool == "poolrun" {
 			color = own
 		}
@@ -110,7 +110,7 @@ func plotHandOver(figures []figure) string {
 	labels := map[int]bool{}
 	ends := []float64{}
 	for _, name := range names {
-		color := others
+		color := rival
 		if name == "poolrun" {
 			color = own
 		}
