@@ -16,7 +16,7 @@ type versionCommand struct{}
 var version, commit string
 
 // A plain "go install" does not set the entry point.
-const withoutEntryPoint = "built without the entry point: the command may not inherit ignored signals, closed descriptors or limits; " +
+const withoutEntryPoint = "built without the entry point: runs take longer, and the command may not inherit ignored signals, closed descriptors or limits; " +
 	`build with: CGO_ENABLED=0 go install -ldflags "-E poolrun_entry" github.com/poolrun/poolrun@latest`
 
 func (c *versionCommand) execute(out io.Writer) (exit, error) {
