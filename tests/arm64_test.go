@@ -31,6 +31,7 @@ func TestArm64(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	t.Setenv("POOLRUN", emulator+" "+program)
+	t.Setenv("PROGRAM", program)
 	t.Setenv("POOL", freeName(t))
 	for _, test := range []struct {
 		script, out string
@@ -39,6 +40,11 @@ func TestArm64(t *testing.T) {
 		{"$POOLRUN version | grep -c entry", "0\n", 1},
 		{"$POOLRUN init $POOL --size 1", "", 0},
 		{"$POOLRUN -p $POOL -- true", "", 0},
+		// The direct path takes no program for another machine. This one cannot start here, all the same.
+		{"$POOLRUN -v -p $POOL -- $PROGRAM 2>&1 | grep -c 'without the Go runtime'", "1\n", 0},
+		{"$POOLRUN -v -w 1e1 -p $POOL -- true 2>&1 | grep -c 'with the Go runtime'", "1\n", 0},
+		{"$POOLRUN -F -p $POOL -- sh -c 'echo $POOLRUN_SLOT; exit 5'", "0\n", 5},
+		{"$POOLRUN -F -w 1e1 -p $POOL -- sh -c 'exit 6'", "", 6},
 		{"$POOLRUN -p $POOL -- sh -c 'exit 3'", "", 3},
 		{"$POOLRUN -p $POOL -- sh -c 'kill -TERM $$'", "", 143},
 		{"$POOLRUN -p $POOL -- no-such-command 2>&1", "poolrun: no-such-command: command not found\n", 127},
