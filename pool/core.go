@@ -16,7 +16,7 @@ import (
 // nothing, and none of them looks at whether others are alive.
 type core struct {
 	name   string
-	object shm.Object    // the ledger: one open file description for its lock and all claims
+	object shm.Object    // the ledger: one open file description for its lock and the claim
 	mem    ledger.Memory // the ledger and the gate
 	probe  int           // the ledger again, only to ask for locks
 	id     uint64        // the ledger's, as it was when the pool was opened

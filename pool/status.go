@@ -210,7 +210,7 @@ func (p *Pool) status(missing int) (s Status, err error) {
 }
 
 // isCommandItself reports whether a participant has exec'd its command and still runs. The kernel has
-// released its claim then, and it holds its guard.
+// released its claim then.
 func (p *Pool) isCommandItself(rec *ledger.Participant) bool {
 	return rec.CommandPID.Load() == rec.PID.Load() && p.commandMayRun(rec)
 }

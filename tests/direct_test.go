@@ -195,6 +195,9 @@ func TestBothWaysReadTheEnvironmentAlike(t *testing.T) {
 
 // -v tells which way was taken, and why.
 func TestVerboseTellsTheWay(t *testing.T) {
+	if !hasDirectPath {
+		t.Skip("without the direct path")
+	}
 	name := newPool(t, 1)
 	for _, test := range []struct {
 		want string

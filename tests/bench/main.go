@@ -96,6 +96,9 @@ func (b *bench) runSections(only, jsonFile string) error {
 		return err
 	}
 	fmt.Println(machine())
+	for _, t := range append(b.rivals(), poolrun) {
+		fmt.Printf("%s: %s COMMAND\n", t.name, t.short)
+	}
 	for _, section := range sections {
 		if !wanted.MatchString(section.name) {
 			continue
