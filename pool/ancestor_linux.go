@@ -66,8 +66,8 @@ func (c *core) firstLedger() (fd int) {
 	return fd
 }
 
-// nextLedger returns the first descriptor of this process, from fd on, that is the ledger, or -1. It
-// ends at the first closed descriptor: guards are numbered upwards without a gap, unless the command
+// nextLedger returns the first descriptor of this process, from fd on, that is the ledger and not this
+// open pool's own, or -1. It ends at the first closed descriptor: guards are numbered upwards without a gap, unless the command
 // has closed one. It is bare Go.
 func (c *core) nextLedger(fd int) int {
 	for ; ; fd++ {
@@ -75,7 +75,7 @@ func (c *core) nextLedger(fd int) int {
 		if bare.Sys(unix.SYS_FSTAT, uintptr(fd), bare.Pointer(&st), 0, 0) != 0 {
 			return -1
 		}
-		if c.isLedger(&st) {
+		if c.isLedger(&st) && fd != c.object.FD && fd != c.probe {
 			return fd
 		}
 	}

@@ -198,12 +198,15 @@ func TestVerboseTellsTheWay(t *testing.T) {
 	if !hasDirectPath {
 		t.Skip("without the direct path")
 	}
-	name := newPool(t, 1)
+	name, used := newPool(t, 1), newPool(t, 2)
+	release := holdSlot(t, used)
+	defer release()
 	for _, test := range []struct {
 		want string
 		cmd  *exec.Cmd
 	}{
 		{"at once, without the Go runtime", poolrun(t, "-v", "-p", name, "true")},
+		{"at once, without the Go runtime", poolrun(t, "-v", "-p", used, "true")},
 		{"with the Go runtime, because the arguments", poolrun(t, "-v", "-p", name, "-w", "1e1", "true")},
 		{"with the Go runtime, because the command may not", poolrun(t, "-v", "-p", name, "--size", "1", "./plain")},
 		{"with the Go runtime, because the pool cannot", command(t, "sh", "-c", `ulimit -f 8; exec "$0" -v -p "$1" true`, binaries.poolrun, name)},
