@@ -81,7 +81,13 @@ func TestAFreeSlotIsTakenBehindACrowdOfOneProcess(t *testing.T) {
 			wantLine(t, startLines(t, crowd), "in line")
 			living := mustStart(t, poolrun(t, "--pool", name, "true"))
 			waitForLine(t, name, n+1)
+			// A process that is stopped with the ledger lock holds up everybody.
+			lock := lockLedger(t, name)
 			crowd.Process.Signal(harm)
+			if harm == syscall.SIGSTOP {
+				waitForState(t, 'T', crowd.Process.Pid)
+			}
+			lock()
 			release()
 			wantPrompt(t, living)
 			end(crowd)
