@@ -210,6 +210,7 @@ func TestVerboseTellsTheWay(t *testing.T) {
 		{"with the Go runtime, because the arguments", poolrun(t, "-v", "-p", name, "-w", "1e1", "true")},
 		{"with the Go runtime, because the command may not", poolrun(t, "-v", "-p", name, "--size", "1", "./plain")},
 		{"with the Go runtime, because the pool cannot", command(t, "sh", "-c", `ulimit -f 8; exec "$0" -v -p "$1" true`, binaries.poolrun, name)},
+		{"with the Go runtime, because poolrun was built without", command(t, binaries.plain, "-v", "-p", name, "true")},
 		{"after 0s\n", command(t, binaries.indirect, "-v", "-p", name, "true")},
 	} {
 		test.cmd.Dir = t.TempDir()

@@ -78,8 +78,11 @@ func (c *runCommand) execute(io.Writer) (how exit, err error) {
 		return exit{}, err
 	}
 	way := ""
-	if whyRuntime != "" {
-		way = " (with the Go runtime, because " + whyRuntime + ")"
+	if why := whyRuntime; why != "" {
+		if !supervisor.HasEntryPoint() {
+			why = "poolrun was built without its entry point"
+		}
+		way = " (with the Go runtime, because " + why + ")"
 	}
 	c.talk("got slot %s after %v%s", joinInts(lease.Slots()), lease.Waited().Round(time.Millisecond), way)
 	return c.startInSlot(signals, p, lease, command)
