@@ -67,8 +67,8 @@ func (c *core) firstLedger() (fd int) {
 }
 
 // nextLedger returns the first descriptor of this process, from fd on, that is the ledger and not this
-// open pool's own, or -1. It ends at the first closed descriptor: guards are numbered upwards without a gap, unless the command
-// has closed one. It is bare Go.
+// open pool's own, or -1. It ends at the first closed descriptor: guards are numbered upwards without
+// a gap, unless the command has closed one. It is bare Go.
 func (c *core) nextLedger(fd int) int {
 	for ; ; fd++ {
 		var st unix.Stat_t

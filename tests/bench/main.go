@@ -1,6 +1,7 @@
-// Bench compares poolrun with flock(1), GNU sem and xargs(1). Machines are noisy and differ. The
-// ratios of alternating runs are comparable all the same. So every round runs each variant once,
-// and a ratio is the median of the ratios of the rounds.
+// Bench compares poolrun with flock(1) and other tools that run commands under a limit, and with older
+// builds of itself. Machines are noisy and differ. The ratios of alternating runs are comparable all
+// the same. So every round runs each variant once, and a ratio is the median of the ratios of the
+// rounds.
 //
 // It prints a table, and appends one JSON object per figure to a file.
 package main
