@@ -17,6 +17,8 @@ import (
 //     is still alive: the process that destroyed it may have died before it told anybody.
 //   - Any other sleeper looks at that note. If it is old, the gate is deserted, and the sleep
 //     ends.
+//   - It also ends if the first in line cannot prove the end of a holder, and this process may be
+//     able to (Unproven).
 //
 // The invariant: while anybody waits, every sleeper of the line has looked at Attended within its
 // period, which depends on the number of sleepers.
@@ -32,15 +34,17 @@ type doze struct {
 
 	sleepers uint32 // in the line, as far as it knows
 
-	fd      int  // the ledger
-	attends bool // for a first in line
-	clock   ledger.Clock
+	fd        int  // the ledger
+	attends   bool // for a first in line
+	clock     ledger.Clock
+	namespace uint32 // the pid namespace of this process
 
 	timeout unix.Timespec
 	time    unix.Timespec
 	note    struct {
 		attended int64
 		sleepers uint32
+		unproven uint32
 	}
 	life uint32
 }
@@ -79,7 +83,7 @@ func period(sleepers uint32) int64 {
 }
 
 const (
-	attendedAt = unsafe.Offsetof(ledger.Ledger{}.Attended) // sleepers come right after it
+	attendedAt = unsafe.Offsetof(ledger.Ledger{}.Attended) // the rest of the note comes right after it
 	lifeAt     = unsafe.Offsetof(ledger.Ledger{}.Life)
 )
 
@@ -90,6 +94,7 @@ const (
 	endWoken    sleepEnd = iota // a wake-up, or another value of the word, or no reason
 	endTimeout                  // until has come
 	endDeserted                 // the first in line does not attend to the gate
+	endUnproven                 // a holder may be dead, and this process may be able to prove it
 )
 
 //go:nosplit
@@ -128,6 +133,10 @@ func (d *doze) sleep() (end sleepEnd) {
 			break
 		}
 		d.sleepers = d.note.sleepers
+		if ns := d.note.unproven; ns != 0 && (ns == d.namespace || d.namespace == initialPidNamespace) {
+			end = endUnproven
+			break
+		}
 	}
 	exitsyscall()
 	return end

@@ -70,7 +70,10 @@ type suspect struct {
 	ticket uint64
 }
 
+// suspects lists the holders that seem dead. If the end of another one can be proven only in another
+// pid namespace, it notes that for those who wait there: see doze.
 func (p *Pool) suspects() (dead []suspect, silent bool, err error) {
+	unproven := uint32(0)
 	var holders []ledger.Ref
 	slots := p.mem.InUse()
 	for i := 0; i < MaxSlots && slots > 0; i++ {
@@ -98,9 +101,15 @@ func (p *Pool) suspects() (dead []suspect, silent bool, err error) {
 		case locked:
 		case p.commandMayRun(rec):
 			silent = true
+			if ns := rec.PIDNamespace.Load(); ns != p.self.pidNamespace {
+				unproven = ns
+			}
 		default:
 			dead = append(dead, suspect{r, ticket})
 		}
+	}
+	if !p.object.ReadOnly {
+		p.mem.Unproven.Store(unproven)
 	}
 	return dead, silent, nil
 }

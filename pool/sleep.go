@@ -131,7 +131,7 @@ func (s *sleepers) follow(ctx context.Context, pl *place, limit time.Duration) (
 // lead sleeps in the kernel for all sleepers. It rouses those that a wake-up concerns, and returns
 // when one concerns the leader itself.
 func (p *Pool) lead(ctx context.Context, pl *place, until int64) error {
-	d := &doze{fd: p.object.FD, clock: p.mem.Clock}
+	d := &doze{fd: p.object.FD, clock: p.mem.Clock, namespace: p.self.pidNamespace}
 	var word atomic.Pointer[atomic.Uint32]
 	awake := make(chan struct{})
 	defer close(awake)
@@ -154,6 +154,10 @@ func (p *Pool) lead(ctx context.Context, pl *place, until int64) error {
 			return nil
 		case end == endWoken && d.attends && p.sleepers.rouseAtGate() == pl:
 			return nil
+		case end == endUnproven:
+			if _, _, err := p.reapHolders(ctx, 0); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

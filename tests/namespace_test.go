@@ -77,6 +77,31 @@ func TestAGroupSharesAPoolInAProtectedStickyDirectory(t *testing.T) {
 	wantResult(t, poolrun(t, "--pool", stranger, "--size", "1", "true"), 2, "belongs to ")
 }
 
+// A first in line that cannot see the pid of a holder without a guard does not have to wait for ever:
+// somebody behind it sees that the holder is dead.
+func TestAWaiterProvesADeathForTheFirstInLine(t *testing.T) {
+	for what, args := range map[string][]string{"no guard": {"closing", "sleep", "1000"}, "no fork": {"--no-fork", "sleep", "1000"}} {
+		t.Run(what, func(t *testing.T) {
+			name := newPool(t, 1)
+			holder := mustStart(t, poolrun(t, append([]string{"--pool", name}, args...)...))
+			pid := waitForCommand(t, name).Holders[0].CommandPID
+			eventually(t, "the end of the guard", func() bool {
+				return what == "no fork" || exec.Command("sh", "-c", fmt.Sprintf("! ls -l /proc/%d/fd | grep -q /dev/shm", pid)).Run() == nil
+			})
+			first := mustStart(t, inside(t, poolrun(t, "--pool", name, "true")))
+			waitForLine(t, name, 1)
+			second := mustStart(t, poolrun(t, "--pool", name, "true"))
+			waitForLine(t, name, 2)
+			end(holder)
+			if pid != holder.Process.Pid {
+				kill(t, pid)
+			}
+			wantExit(t, 0, first, second)
+			wantEmpty(t, name)
+		})
+	}
+}
+
 // As process 1 of a pid namespace, poolrun reaps orphans.
 func TestOrphansAreWaitedFor(t *testing.T) {
 	name := newPool(t, 1)

@@ -69,7 +69,8 @@ func TestStorm(t *testing.T) {
 		{size: 2, mortal: true},
 		{size: 8, scribbled: true},
 	}
-	var group sync.WaitGroup
+	var group, others sync.WaitGroup
+	over := make(chan struct{}) // closed when the last arrival has ended
 	var longest atomic.Int64
 	for i, p := range pools {
 		p.name, p.dir = newPool(t, p.size), t.TempDir()
@@ -86,12 +87,14 @@ func TestStorm(t *testing.T) {
 			})
 		}
 		random := rand.New(rand.NewPCG(seed, uint64(100*i+99)))
-		group.Go(func() { s.govern(p, random) })
+		others.Go(func() { s.govern(p, random, over) })
 		if !p.mortal && !p.resized && !p.scribbled {
-			group.Go(func() { s.watchStalls(p, &longest) })
+			others.Go(func() { s.watchStalls(p, &longest, over) })
 		}
 	}
 	group.Wait()
+	close(over)
+	others.Wait()
 
 	var forward, back uint64
 	for _, p := range pools {
@@ -111,10 +114,13 @@ func TestStorm(t *testing.T) {
 		forward, back, time.Duration(longest.Load()).Round(time.Millisecond), strings.Join(outcomes, ", "))
 }
 
-// govern runs the owner's commands on a pool: resize, destroy, init, status.
-func (s *storm) govern(p *stormPool, random *rand.Rand) {
+// govern runs the owner's commands on a pool: resize, destroy, init, status. A status reaps the dead,
+// so it comes rarely: waiters have to do that themselves. It does come, because a waiter in a pid
+// namespace of its own cannot see the death of every holder.
+func (s *storm) govern(p *stormPool, random *rand.Rand, over <-chan struct{}) {
 	run := s.quietly
-	for time.Now().Before(s.end) && !s.t.Failed() {
+	for {
+		pause := time.Duration(random.IntN(200)) * time.Millisecond
 		switch {
 		case p.resized:
 			run("resize", p.name, strconv.Itoa(random.IntN(p.size+1)))
@@ -130,8 +136,14 @@ func (s *storm) govern(p *stormPool, random *rand.Rand) {
 			run("init", p.name, "--size", strconv.Itoa(p.size), "--exist-ok")
 		default:
 			run("status", p.name)
+			pause *= 20
 		}
-		time.Sleep(time.Duration(random.IntN(200)) * time.Millisecond)
+		select {
+		case <-time.After(pause):
+			continue
+		case <-over:
+		}
+		break
 	}
 	if p.resized {
 		run("resize", p.name, strconv.Itoa(p.size))
@@ -139,16 +151,21 @@ func (s *storm) govern(p *stormPool, random *rand.Rand) {
 }
 
 // watchStalls measures for how long processes wait although enough slots for the first in line
-// are free.
-func (s *storm) watchStalls(p *stormPool, longest *atomic.Int64) {
-	handle, err := pool.Open(p.name)
+// are free. It only reads, because a Status reaps the dead otherwise.
+func (s *storm) watchStalls(p *stormPool, longest *atomic.Int64, over <-chan struct{}) {
+	handle, err := pool.OpenReadOnly(p.name)
 	if err != nil {
 		s.t.Error(err)
 		return
 	}
 	defer handle.Close()
 	var since time.Time
-	for ; time.Now().Before(s.end); time.Sleep(2 * time.Millisecond) {
+	for {
+		select {
+		case <-over:
+			return
+		case <-time.After(5 * time.Millisecond):
+		}
 		st, err := handle.Status()
 		if err != nil {
 			s.t.Error(err)

@@ -15,7 +15,7 @@ const (
 
 const (
 	magic   = 0x6e75726c6f6f70 // "poolrun" as a little-endian number
-	Version = 4
+	Version = 5
 )
 
 // A Ledger is the shared memory of a pool. Every field has a fixed width and a fixed offset:
@@ -49,9 +49,10 @@ type Ledger struct {
 	// What sleepers in line look at: see pool/doze_linux.go.
 	Attended atomic.Int64  // when the first in line was last awake
 	sleepers atomic.Uint32 // derived: processes in line, each of which has one sleeper
+	Unproven atomic.Uint32 // the pid namespace of a holder whose end the last who looked could not prove
 	pace     atomic.Uint32 // the most sleepers since all were told of a shorter line
 
-	_ [4096 - 280]byte
+	_ [4096 - 284]byte
 
 	holders      [MaxSlots]atomic.Uint32 // derived: the Ref that holds slot i
 	items        [MaxSlots]item

@@ -16,6 +16,7 @@ func TestLayoutIsFixed(t *testing.T) {
 		"first":        {unsafe.Offsetof(l.first), 56},
 		"intent":       {unsafe.Offsetof(l.intent), 232},
 		"sleepers":     {unsafe.Offsetof(l.sleepers), 272},
+		"pace":         {unsafe.Offsetof(l.pace), 280},
 		"holders":      {unsafe.Offsetof(l.holders), 4096},
 		"items":        {unsafe.Offsetof(l.items), 4096 + 4*4096},
 		"participants": {unsafe.Offsetof(l.participants), 4096 + 4*4096 + 128*4096},
