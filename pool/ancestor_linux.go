@@ -46,7 +46,7 @@ func (p *Pool) inheritedGuard() ledger.Ref {
 			continue
 		}
 		for _, lock := range p.locksIn(bytes.NewReader(text)) {
-			holders := p.mem.Holders()
+			holders := p.mem.HoldersUnlocked()
 			for holders.Next() {
 				if guardByte(holders.Ticket.Load()) == lock.first {
 					return holders.Ref
@@ -118,7 +118,7 @@ func (c *core) ancestors() (walk ancestorWalk) {
 	walk.near[0].pid = c.self.pid // the command may have exec'd this process
 	walk.near[1].pid = int32(bare.Sys(unix.SYS_GETPPID, 0, 0, 0, 0))
 	oldest := int64(math.MaxInt64)
-	holders := c.mem.Holders()
+	holders := c.mem.HoldersUnlocked()
 	for holders.Next() {
 		pid := c.commandOf(holders.Participant)
 		if pid <= 0 {
@@ -161,7 +161,7 @@ func (w *ancestorWalk) holderOf(pid int32) ledger.Ref {
 			return w.near[i].holder
 		}
 	}
-	holders := w.core.mem.Holders()
+	holders := w.core.mem.HoldersUnlocked()
 	for holders.Next() {
 		if w.core.commandOf(holders.Participant) == pid {
 			return holders.Ref

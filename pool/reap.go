@@ -70,8 +70,9 @@ type suspect struct {
 	ticket uint64
 }
 
-// suspects lists the holders that seem dead. If the end of another one can be proven only in another
-// pid namespace, it notes that for those who wait there: see doze.
+// suspects lists the holders that seem dead. If only the pid of a command speaks for a holder, and that
+// counts in another pid namespace, it notes the namespace for the processes that wait there: see doze.
+// It has no ledger lock, so it may miss a holder, and the next scan finds it.
 func (p *Pool) suspects() (dead []suspect, silent bool, err error) {
 	unproven := uint32(0)
 	var holders []ledger.Ref

@@ -49,7 +49,7 @@ type Ledger struct {
 	// What sleepers in line look at: see pool/doze_linux.go.
 	Attended atomic.Int64  // when the first in line was last awake
 	sleepers atomic.Uint32 // derived: processes in line, each of which has one sleeper
-	Unproven atomic.Uint32 // the pid namespace of a holder whose end the last who looked could not prove
+	Unproven atomic.Uint32 // the pid namespace in which a holder's end would show: see pool/reap.go
 	pace     atomic.Uint32 // the most sleepers since all were told of a shorter line
 
 	_ [4096 - 284]byte

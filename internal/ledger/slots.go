@@ -80,17 +80,26 @@ type HolderWalk struct {
 	*Participant
 	Err error
 
-	ledger *Ledger
-	slot   int // the next to look at
-	left   int // slots in use that were not seen yet
+	ledger   *Ledger
+	slot     int  // the next to look at
+	left     int  // slots in use that were not seen yet
+	end      int  // look at all slots below this one, even if none is left
+	unlocked bool // others change the ledger meanwhile
 }
 
 // Holders begins a walk through the holders.
 func (l *Ledger) Holders() HolderWalk { return HolderWalk{ledger: l, left: l.InUse()} }
 
+// HoldersUnlocked begins a walk for a caller without the ledger lock. While others come and go, the
+// walk finds every holder that stays. Only in a pool that has shrunk below that holder's slot, it may
+// miss it.
+func (l *Ledger) HoldersUnlocked() HolderWalk {
+	return HolderWalk{ledger: l, left: l.InUse(), end: l.Size(), unlocked: true}
+}
+
 // Next goes to the next holder. It reports false behind the last one, and at damage.
 func (w *HolderWalk) Next() bool {
-	for w.Err == nil && w.left > 0 && w.slot < MaxSlots {
+	for w.Err == nil && w.slot < MaxSlots && (w.left > 0 || w.slot < w.end) {
 		i := w.slot
 		w.slot++
 		r := w.ledger.Holder(i)
@@ -102,6 +111,9 @@ func (w *HolderWalk) Next() bool {
 			break
 		}
 		if w.State.Load() != StateHeld {
+			if w.unlocked { // the holder is leaving
+				continue
+			}
 			w.Err = errHolder
 			break
 		}

@@ -15,6 +15,9 @@ func (b *bench) compareBuilds(old string) error {
 	if err != nil {
 		return err
 	}
+	if old == b.poolrun {
+		return fmt.Errorf("both builds are %s", old)
+	}
 	const worse = 1.05
 	builds := [2]*bench{{poolrun: old}, {poolrun: b.poolrun}}
 	for _, build := range builds {
@@ -22,9 +25,6 @@ func (b *bench) compareBuilds(old string) error {
 		if build.dir, err = os.MkdirTemp(b.dir, ""); err != nil {
 			return err
 		}
-	}
-	if old == b.poolrun {
-		return fmt.Errorf("both builds are %s", old)
 	}
 	defer func() {
 		for _, c := range append(builds[0].holders, builds[1].holders...) {
