@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,10 +14,15 @@ import (
 type Option func(request) request
 
 type request struct {
-	weight   int
-	priority int
-	command  string
-	onWait   func()
+	weight     int
+	whole      bool // all slots that the pool has
+	priority   int
+	command    string
+	onWait     func()
+	limitsLine bool // maxWaiting counts
+	maxWaiting int
+	conditions []condition
+	unmet      string // the condition that it has to wait for, "" for none
 }
 
 // The range of priorities, nice(1)'s.
@@ -28,6 +34,11 @@ const (
 // WithWeight asks for n slots at once, all or none. The default is 1.
 func WithWeight(n int) Option {
 	return func(r request) request { r.weight = n; return r }
+}
+
+// WithAllSlots asks for every slot that the pool has when the turn comes. It replaces WithWeight.
+func WithAllSlots() Option {
+	return func(r request) request { r.whole = true; return r }
 }
 
 // WithPriority sets the order in line, as nice(1) does: from -20 to 19, a lower number before a
@@ -48,6 +59,12 @@ func OnWait(f func()) Option {
 	return func(r request) request { r.onWait = f; return r }
 }
 
+// WithMaxWaiting makes Acquire return ErrBusy if no slot is free at once and n or more requests wait
+// already.
+func WithMaxWaiting(n int) Option {
+	return func(r request) request { r.limitsLine, r.maxWaiting = true, n; return r }
+}
+
 func newRequest(options []Option) (request, error) {
 	r := request{weight: 1}
 	for _, option := range options {
@@ -59,6 +76,7 @@ func newRequest(options []Option) (request, error) {
 	case r.priority < MinPriority || r.priority > MaxPriority:
 		return r, &Error{fmt.Sprintf("priority %d", r.priority), ErrInvalid, fmt.Errorf("want %d to %d", MinPriority, MaxPriority)}
 	}
+	r.unmet = r.unmetCondition()
 	return r, nil
 }
 
@@ -173,6 +191,8 @@ func (p *Pool) takeAtOnce(req request) (*Lease, error) {
 		return p.newLease(h, 0), nil
 	case ErrTooHeavy:
 		return nil, p.checkWeight(req.weight)
+	case errNotYet:
+		return nil, &Error{p.name, errNotYet, waitsFor{text: cmp.Or(req.unmet, p.describeDelay())}}
 	}
 	return nil, explain(p.name, err)
 }
@@ -204,6 +224,9 @@ func (p *Pool) claimAnyRecord(req request) (holding, error) {
 }
 
 func (p *Pool) joinLine(req request) (*place, error) {
+	if err := p.checkLine(req); err != nil {
+		return nil, err
+	}
 	h, err := p.claimAnyRecord(req)
 	if err != nil {
 		return nil, err
@@ -212,7 +235,23 @@ func (p *Pool) joinLine(req request) (*place, error) {
 	if err := p.mem.Change(ledger.OpJoin, h.id.r, ledger.CountNothing); err != nil {
 		return nil, err
 	}
-	return &place{pool: p, holding: h, came: h.rec.Since.Load()}, nil
+	return &place{pool: p, holding: h, request: req, came: h.rec.Since.Load()}, nil
+}
+
+// checkLine returns ErrBusy if the request does not want to wait behind so many others.
+func (p *Pool) checkLine(req request) error {
+	if !req.limitsLine || p.mem.Waiting() < req.maxWaiting {
+		return nil
+	}
+	if err := p.reapLine(); err != nil { // the dead do not wait
+		return err
+	}
+	waiting := p.mem.Waiting()
+	if waiting < req.maxWaiting {
+		return nil
+	}
+	p.mem.CountOne(ledger.CountBusy)
+	return &Error{p.name, ErrBusy, fmt.Errorf("the line has %d already", waiting)}
 }
 
 var errNotOwn error = problem("the caller's record belongs to another participant now")

@@ -1,9 +1,7 @@
 package pool
 
 import (
-	"bytes"
 	"math"
-	"strconv"
 
 	"github.com/poolrun/poolrun/internal/bare"
 	"github.com/poolrun/poolrun/internal/ledger"
@@ -38,47 +36,15 @@ func (p *Pool) HeldByAncestor() (id LeaseID, slots []int, items []string, err er
 }
 
 // inheritedGuard returns the holder whose locked guard this process has inherited, 0 for nobody.
-// proc_pid_fdinfo(5) shows the locks of a descriptor.
 func (p *Pool) inheritedGuard() ledger.Ref {
-	for fd := p.firstLedger(); fd >= 0; fd = p.nextLedger(fd + 1) {
-		text, err := readProc("/proc/self/fdinfo/" + strconv.Itoa(fd))
-		if err != nil {
-			continue
-		}
-		for _, lock := range p.locksIn(bytes.NewReader(text)) {
-			holders := p.mem.HoldersUnlocked()
-			for holders.Next() {
-				if guardByte(holders.Ticket.Load()) == lock.first {
-					return holders.Ref
-				}
-			}
+	walk := p.ledgerDescriptors()
+	defer walk.close()
+	for walk.next() {
+		if r, _ := p.guardedBy(walk.fd); r != 0 {
+			return r
 		}
 	}
 	return 0
-}
-
-// firstLedger is nextLedger from where guards begin: see openGuard. It is bare Go.
-func (c *core) firstLedger() (fd int) {
-	fd = -1
-	for from := highDescriptor; fd < 0 && from > 2; from /= 2 {
-		fd = c.nextLedger(from)
-	}
-	return fd
-}
-
-// nextLedger returns the first descriptor of this process, from fd on, that is the ledger and not this
-// open pool's own, or -1. It ends at the first closed descriptor: guards are numbered upwards without
-// a gap, unless the command has closed one. It is bare Go.
-func (c *core) nextLedger(fd int) int {
-	for ; ; fd++ {
-		var st unix.Stat_t
-		if bare.Sys(unix.SYS_FSTAT, uintptr(fd), bare.Pointer(&st), 0, 0) != 0 {
-			return -1
-		}
-		if c.isLedger(&st) && fd != c.object.FD && fd != c.probe {
-			return fd
-		}
-	}
 }
 
 // commandAmongAncestors returns the holder whose command is this process or an ancestor, 0 for
@@ -87,11 +53,22 @@ func (p *Pool) commandAmongAncestors() (ledger.Ref, error) {
 	walk := p.ancestors()
 	for walk.next() {
 		rec, err := p.mem.At(walk.r)
-		if err == nil && p.commandMayRun(rec) && procIsOwn() {
+		if err == nil && p.mayBeAncestor(rec, walk.below) && procIsOwn() {
 			return walk.r, nil
 		}
 	}
 	return 0, walk.err
+}
+
+// mayBeAncestor reports whether the process that commandOf names is still the one that it was. below is
+// when its child on the way to this process started: a shell can have started a child before it got
+// its slots.
+func (p *Pool) mayBeAncestor(rec *ledger.Participant, below uint64) bool {
+	if rec.Descriptor.Load() == 0 {
+		return p.commandMayRun(rec)
+	}
+	seen := rec.CommandSeen.Load()
+	return rec.TimeNamespace.Load() == p.self.timeNamespace && below >= seen && mayRun(rec.PID.Load(), seen)
 }
 
 // An ancestorWalk finds the holders whose command has the pid of this process or of an ancestor. A
@@ -102,6 +79,8 @@ type ancestorWalk struct {
 	core     *core
 	r        ledger.Ref // the holder
 	pid      int32      // the next process to look at; 0 at the end
+	start    uint64     // when the process before it started, in ticks
+	below    uint64     // when the child of the holder's process started
 	earliest uint64     // when the first lease was acquired, in ticks
 	near     [2]command // of this process and of its parent
 	err      error
@@ -132,7 +111,7 @@ func (c *core) ancestors() (walk ancestorWalk) {
 		}
 	}
 	if walk.err = holders.Err; oldest != math.MaxInt64 && walk.err == nil {
-		walk.pid = c.self.pid
+		walk.pid, walk.start = c.self.pid, math.MaxUint64
 		walk.earliest = uint64(max(oldest+int64(c.self.clock)-tick, 0)) / tick
 	}
 	return walk
@@ -141,11 +120,11 @@ func (c *core) ancestors() (walk ancestorWalk) {
 func (w *ancestorWalk) next() bool {
 	for w.pid > 0 {
 		pid := w.pid
+		w.below = w.start
 		var path statPath
-		if stat, ok := readStat(path.of(pid)); ok && stat.start >= w.earliest {
+		stat, ok := readStat(path.of(pid))
+		if w.pid, w.start = 0, stat.start; ok && stat.start >= w.earliest {
 			w.pid = stat.parent
-		} else {
-			w.pid = 0
 		}
 		if w.r = w.holderOf(pid); w.r != 0 {
 			return true
@@ -170,10 +149,14 @@ func (w *ancestorWalk) holderOf(pid int32) ledger.Ref {
 	return 0
 }
 
-// commandOf is the pid of a holder's command, 0 if it has none in this pid namespace.
+// commandOf is the pid of a holder's command, or of the shell that holds the slots by a descriptor. It
+// is 0 if there is none in this pid namespace.
 func (c *core) commandOf(rec *ledger.Participant) int32 {
 	if rec.PIDNamespace.Load() != c.self.pidNamespace {
 		return 0
+	}
+	if rec.Descriptor.Load() != 0 {
+		return rec.PID.Load()
 	}
 	return rec.CommandPID.Load()
 }

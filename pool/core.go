@@ -44,13 +44,13 @@ type holding struct {
 // take takes slots for a newcomer, under the ledger lock, or returns why it cannot, with nothing
 // changed. The dead may be the reason: see Pool.takeAtOnce.
 func (c *core) take(req request) (h holding, err error) {
-	size := c.mem.Size()
+	size, weight := c.mem.Size(), c.weightOf(req)
 	switch {
 	case c.mem.Life.Load() != ledger.LifeAlive:
 		return h, ErrDestroyed
 	case c.mem.Drainer() != 0:
 		return h, ErrDraining
-	case size > 0 && req.weight > size: // a pool of size 0 is paused, and will have another size
+	case size > 0 && weight > size: // a pool of size 0 is paused, and will have another size
 		return h, ErrTooHeavy
 	}
 	if next, err := c.isNext(req); err != nil {
@@ -58,8 +58,11 @@ func (c *core) take(req request) (h holding, err error) {
 	} else if !next {
 		return h, errBehind
 	}
-	if !c.fits(req.weight) {
+	if !c.fits(weight) {
 		return h, ErrBusy
+	}
+	if req.unmet != "" || c.mem.DelayLeft(c.mem.Clock.Now()) > 0 {
+		return h, errNotYet
 	}
 	if h, err = c.claimRecord(req); err != nil {
 		return h, err
@@ -72,6 +75,14 @@ func (c *core) take(req request) (h holding, err error) {
 func (c *core) isNext(req request) (bool, error) {
 	r, first, err := c.mem.First()
 	return r == 0 || int(first.Priority.Load()) > req.priority, err
+}
+
+// weightOf is how many slots a request asks for now. In a paused pool the whole pool counts as one.
+func (c *core) weightOf(req request) int {
+	if req.whole {
+		return max(c.mem.Size(), 1)
+	}
+	return req.weight
 }
 
 // fits reports whether so many slots are free: by the semaphore, of which foreign programs take
@@ -95,7 +106,11 @@ func (c *core) claimRecord(req request) (h holding, err error) {
 		return h, err
 	}
 	crash.Point("claimed")
-	rec.Weight.Store(uint32(req.weight))
+	rec.Weight.Store(uint32(c.weightOf(req)))
+	rec.Whole.Store(0)
+	if req.whole {
+		rec.Whole.Store(1)
+	}
 	rec.Priority.Store(int32(req.priority))
 	rec.Ticket.Store(ticket)
 	rec.Claim.Store(c.claimed)
@@ -112,7 +127,9 @@ func (c *core) claimRecord(req request) (h holding, err error) {
 	rec.Bell.Store(r)
 	rec.Leaving.Store(ledger.CountCancelled)
 	rec.Guarded.Store(0)
+	rec.Descriptor.Store(0)
 	rec.SetCommand(req.command)
+	rec.SetCondition("")
 	crash.Point("record filled in")
 	return holding{id: c.leaseID(r, rec), rec: rec}, nil
 }
@@ -130,6 +147,7 @@ func (c *core) takeSlots(h holding, waited time.Duration) (slot int, err error) 
 	} else if err != nil {
 		return -1, err
 	}
+	c.mem.LastStart.Store(c.mem.Clock.Now()) // killed before this, the holder has started nothing
 	c.mem.Waits.Observe(waited)
 	if slot = c.mem.NextSlot(h.id.r, 0); slot < 0 { // somebody is scribbling
 		return slot, ledger.ErrSlots

@@ -29,6 +29,9 @@ type Config struct {
 	Mode  fs.FileMode // permission bits of both files, exactly; 0 for 0600
 	Group *int        // gid of both files; nil for the caller's
 	Items []string    // what each slot stands for: none, or one for each slot
+
+	// Delay is the least time between two starts: slots are handed out at most that often.
+	Delay time.Duration
 }
 
 func (c Config) check() (Config, error) {
@@ -50,6 +53,8 @@ func (c Config) check() (Config, error) {
 		return invalid(fmt.Sprintf("mode %#o", c.Mode), "the owner must be able to read and write")
 	case c.Group != nil && (*c.Group < 0 || *c.Group >= math.MaxUint32):
 		return invalid(fmt.Sprintf("group %d", *c.Group), "a group's number is 0 to 4294967294")
+	case c.Delay < 0:
+		return invalid(fmt.Sprintf("delay %v", c.Delay), "it is negative")
 	case len(c.Items) != 0 && len(c.Items) != c.Size:
 		return invalid("items", fmt.Sprintf("there are %d for %d slots", len(c.Items), c.Size))
 	}
@@ -109,7 +114,7 @@ func (p *Pool) build(config Config, owner shm.Owner, left *sem.Sem) (err error) 
 		}
 		defer gate.Close()
 	}
-	p.mem.Format(rand.Uint64(), gate.Inode, time.Now().UnixNano(), config.Size, config.Items)
+	p.mem.Format(rand.Uint64(), gate.Inode, time.Now().UnixNano(), config.Size, config.Items, int64(config.Delay))
 
 	crash.Point("nothing linked")
 	for {

@@ -94,8 +94,14 @@ func (d *Direct) Nest(outer string) (isNested, certain bool) {
 	if d.mem.InUse() == 0 {
 		return false, true
 	}
-	walk := d.ancestors()
-	return false, !walk.next() && walk.err == nil && d.firstLedger() < 0
+	ancestors := d.ancestors()
+	if ancestors.next() || ancestors.err != nil {
+		return false, false
+	}
+	guards := d.ledgerDescriptors()
+	certain = !guards.next() && guards.err == nil
+	guards.close()
+	return false, certain
 }
 
 // Take takes slots.

@@ -34,13 +34,14 @@ var (
 	ErrTooHeavy    error = &kind{"pool %s has too few slots", nil}
 	ErrFull        error = &kind{"pool %s has no room for another participant", nil}
 	ErrClosed      error = &kind{"pool %s was closed", &fs.ErrClosed}
+	ErrFree        error = &kind{"nothing to signal in pool %s", nil}
 	ErrReleased    error = &kind{"the lease on a slot of pool %s was released already", nil}
 )
 
 // A kind is a constant, in effect: the compiler makes it, so that bare Go can return it.
 type kind struct {
 	format string
-	is     *error // what it is in package io/fs, if anything
+	is     *error // what it is besides, most often in package io/fs; nil for nothing
 }
 
 func (k *kind) Error() string { return strings.ReplaceAll(k.format, " %s", "") }
@@ -54,6 +55,10 @@ func (k *kind) Unwrap() error {
 
 // errBehind is ErrBusy for a newcomer that has a waiter before it.
 var errBehind error = &kind{"no free slot in pool %s", nil}
+
+// errNotYet is ErrBusy for a newcomer that could have slots, but has to wait for a condition or for the
+// pool's delay.
+var errNotYet error = &kind{"cannot start in pool %s yet", &ErrBusy}
 
 // A problem is an error of bare Go that is not of a special kind.
 type problem string
@@ -96,7 +101,22 @@ func explain(name string, err error) error {
 	if k, ok := err.(*kind); ok {
 		return &Error{name, k, nil}
 	}
+	if errors.Is(err, shm.ErrWrongSize) || errors.Is(err, ledger.ErrVersion) {
+		if version, ok := versionOf(name); ok && version != ledger.Version {
+			return &Error{name, ErrVersion, fmt.Errorf("its ledger has layout %d, and this version uses layout %d", version, ledger.Version)}
+		}
+	}
 	return &Error{name, kindOf(err), err}
+}
+
+// versionOf returns the version of the layout of a pool's ledger, which may have another size than the
+// ledgers of this version.
+func versionOf(name string) (version uint32, ok bool) {
+	var head [ledger.HeadSize]byte
+	if err := shm.ReadHead(ledgerFile(name), head[:]); err != nil {
+		return 0, false
+	}
+	return ledger.VersionOf(head)
 }
 
 // kindOf sorts what shared memory and the kernel say. Only what the memory says is damage: what the

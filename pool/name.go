@@ -45,3 +45,12 @@ func whyNoName(name string) (why string) {
 func ledgerFile(name string) string { return ledgerPrefix + name[1:] }
 
 const ledgerPrefix = "poolrun."
+
+// nameOfLedger returns the name of the pool to which a file of /dev/shm belongs, if it is a ledger's.
+func nameOfLedger(file string) (name string, ok bool) {
+	if base, ok := strings.CutPrefix(file, ledgerPrefix); ok {
+		name, err := CheckName("/" + base)
+		return name, err == nil
+	}
+	return "", false
+}

@@ -19,8 +19,9 @@ import (
 // and one that finds it deserted steps in (stepIn).
 type place struct {
 	holding
-	pool *Pool
-	came int64 // by the ledger's clock, like the other moments
+	pool    *Pool
+	request request
+	came    int64 // by the ledger's clock, like the other moments
 
 	first  int64 // since when it is first in line, 0 if it is not
 	watch  *watch
@@ -58,9 +59,17 @@ func (pl *place) wait(ctx context.Context) (*Lease, error) {
 		}
 		if err != nil {
 			pl.leaveLine(err)
-			return nil, err
+			return nil, pl.explainWait(err)
 		}
 	}
+}
+
+// explainWait adds to the error of a deadline what the place waited for beside slots.
+func (pl *place) explainWait(err error) error {
+	if pl.request.unmet != "" && errors.Is(err, context.DeadlineExceeded) {
+		return &Error{pl.pool.name, errNotYet, waitsFor{pl.request.unmet, err}}
+	}
+	return err
 }
 
 // guardGate is what the first in line does before it sleeps at the gate: it sees to it that the
@@ -71,7 +80,7 @@ func (pl *place) guardGate(ctx context.Context, v *view) (reaped int, err error)
 	if pl.first == 0 {
 		pl.first = now
 	}
-	v.limit = longestWatch
+	v.limit = min(v.limit, longestWatch)
 	atGate := ledger.Ago(now, pl.first)
 	if pl.watch == nil && atGate >= watchAfter {
 		pl.watch = p.startWatch()
@@ -80,7 +89,7 @@ func (pl *place) guardGate(ctx context.Context, v *view) (reaped int, err error)
 		if reaped, _, err = p.reapHolders(ctx, 0); reaped > 0 || err != nil {
 			return reaped, err
 		}
-		v.limit = min(max(watchAfter/10, atGate), scanInterval)
+		v.limit = min(v.limit, max(watchAfter/10, atGate), scanInterval)
 	}
 	// Slots that this one cannot use (it needs more, or the ledger's count forbids it) have woken
 	// it all the same, and may be what a foreign program waits for.
@@ -113,6 +122,7 @@ type view struct {
 // look blocks on the ledger lock until ctx is done.
 func (pl *place) look(ctx context.Context) (v view, err error) {
 	p, rec := pl.pool, pl.rec
+	unmet := pl.request.unmetCondition() // it may take time, which the lock must not
 	err = p.update(ctx, 0, func() error {
 		if rec.State.Load() != ledger.StateWaiting || rec.Ticket.Load() != pl.id.ticket {
 			return errNotOwn
@@ -123,6 +133,9 @@ func (pl *place) look(ctx context.Context) (v view, err error) {
 		if err := cause(ctx); err != nil {
 			return err
 		}
+		if pl.request.whole { // the size may have changed
+			rec.Weight.Store(uint32(p.weightOf(pl.request)))
+		}
 		weight, err := rec.Slots()
 		if err == nil {
 			err = p.checkWeight(weight)
@@ -130,6 +143,9 @@ func (pl *place) look(ctx context.Context) (v view, err error) {
 		if err != nil {
 			return err
 		}
+		pl.waitFor("")
+		held := ""
+		defer func() { pl.waitFor(held) }()
 		now := p.mem.Clock.Now()
 		v.poked, v.limit = rec.Poked.Load(), longSleep
 		rec.Seen.Store(now)
@@ -155,6 +171,14 @@ func (pl *place) look(ctx context.Context) (v view, err error) {
 		if !p.fits(weight) {
 			return nil
 		}
+		if unmet != "" {
+			held, v.limit = unmet, conditionInterval
+			return nil
+		}
+		if left := p.mem.DelayLeft(now); left > 0 {
+			held, v.limit = p.describeDelay(), left
+			return nil
+		}
 		waited := ledger.Ago(now, pl.came)
 		pl.slot, err = p.takeSlots(pl.holding, waited)
 		if err == nil {
@@ -165,6 +189,13 @@ func (pl *place) look(ctx context.Context) (v view, err error) {
 		return err
 	})
 	return v, err
+}
+
+// waitFor notes what the place waits for beside slots, "" for nothing.
+func (pl *place) waitFor(text string) {
+	if pl.request.unmet = text; string(pl.rec.ConditionText()) != text {
+		pl.rec.SetCondition(text)
+	}
 }
 
 // stepIn is what a waiter does if the first in line, which is not dead, does not attend to the

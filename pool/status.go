@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/poolrun/poolrun/internal/ledger"
@@ -26,8 +25,10 @@ type Status struct {
 	Holders   []Holder // in the order of their first slots
 	Waiters   []Waiter // in the order in which they will be served
 	Counters  Counters
-	Waits     Waits
-	Notices   []string // what foreign programs seem to have done to the semaphore
+	Delay     time.Duration // the least time between two starts
+	Waits     Times         // how long participants waited that got their slots
+	Holds     Times         // how long participants held slots that have given them back
+	Notices   []string      // what foreign programs seem to have done to the semaphore
 }
 
 // A Holder holds slots.
@@ -38,6 +39,7 @@ type Holder struct {
 	CommandPID int    // 0 if it runs no command
 	User       string // its name or number
 	Orphaned   bool   // PID is gone, and its command, or what that has left, lives on
+	Descriptor bool   // PID, or a relative of it, holds the slots by an open descriptor: see HandOver
 	Acquired   time.Time
 	Command    string
 	uid        uint32
@@ -45,13 +47,15 @@ type Holder struct {
 
 // A Waiter stands in line.
 type Waiter struct {
-	PID      int
-	User     string
-	Weight   int
-	Priority int
-	Since    time.Time
-	Command  string
-	uid      uint32
+	PID       int
+	User      string
+	Weight    int
+	Whole     bool // it asks for all slots that the pool has when its turn comes
+	Priority  int
+	Since     time.Time
+	Condition string // what it waits for beside slots, if it is first in line and could have them
+	Command   string
+	uid       uint32
 }
 
 // Counters count what has happened since the pool was made.
@@ -61,13 +65,14 @@ type Counters struct {
 	RolledForward, RolledBack uint64
 }
 
-// Waits says how long participants waited that got their slots.
-type Waits struct {
+// Times is a histogram of how long something took.
+type Times struct {
 	Sum, Max time.Duration
+	Count    uint64
 	Buckets  []Bucket // ascending and cumulative
 }
 
-// A Bucket counts the waits of at most Limit.
+// A Bucket counts the times of at most Limit.
 type Bucket struct {
 	Limit time.Duration
 	Count uint64
@@ -179,7 +184,9 @@ func (p *Pool) status(missing int) (s Status, err error) {
 			Cancelled: l.Count(ledger.CountCancelled), Reclaimed: l.Count(ledger.CountReclaimed),
 			RolledForward: l.Count(ledger.CountRolledForward), RolledBack: l.Count(ledger.CountRolledBack),
 		},
-		Waits:   readWaits(&l.Waits),
+		Delay:   l.Delay(),
+		Waits:   readTimes(&l.Waits),
+		Holds:   readTimes(&l.Holds),
 		Notices: p.notices(missing),
 	}
 	census := p.takeCensus(s.InUse)
@@ -193,8 +200,9 @@ func (p *Pool) status(missing int) (s Status, err error) {
 		slots := p.slotsOf(holding{LeaseID{r: holders.Ref}, rec, l.NextSlot(holders.Ref, 0)})
 		s.Holders = append(s.Holders, Holder{
 			Slots: slots, Items: p.itemsOf(slots), PID: int(rec.PID.Load()), CommandPID: int(rec.CommandPID.Load()),
-			uid: rec.UID.Load(), Orphaned: !claimed && !p.isCommandItself(rec), Acquired: when(rec.Acquired.Load()),
-			Command: string(rec.CommandText()),
+			uid: rec.UID.Load(), Acquired: when(rec.Acquired.Load()), Command: string(rec.CommandText()),
+			Descriptor: rec.Descriptor.Load() != 0,
+			Orphaned:   rec.Descriptor.Load() == 0 && !claimed && !p.isCommandItself(rec),
 		})
 	}
 	waiters := l.Line()
@@ -202,8 +210,8 @@ func (p *Pool) status(missing int) (s Status, err error) {
 		rec := waiters.Participant
 		s.Waiters = append(s.Waiters, Waiter{
 			PID: int(rec.PID.Load()), uid: rec.UID.Load(), Weight: int(rec.Weight.Load()),
-			Priority: int(rec.Priority.Load()), Since: when(rec.Since.Load()),
-			Command: string(rec.CommandText()),
+			Whole: rec.Whole.Load() != 0, Priority: int(rec.Priority.Load()), Since: when(rec.Since.Load()),
+			Condition: string(rec.ConditionText()), Command: string(rec.CommandText()),
 		})
 	}
 	return s, errors.Join(holders.Err, waiters.Err)
@@ -215,14 +223,15 @@ func (p *Pool) isCommandItself(rec *ledger.Participant) bool {
 	return rec.CommandPID.Load() == rec.PID.Load() && p.commandMayRun(rec)
 }
 
-func readWaits(w *ledger.Waits) Waits {
-	waits := Waits{Sum: time.Duration(w.Sum.Load()), Max: time.Duration(w.Max.Load())}
+func readTimes(t *ledger.Times) Times {
+	times := Times{Sum: time.Duration(t.Sum.Load()), Max: time.Duration(t.Max.Load()), Count: t.Count.Load()}
 	total := uint64(0)
-	for i, limit := range ledger.WaitLimits {
-		total += w.Buckets[i].Load()
-		waits.Buckets = append(waits.Buckets, Bucket{limit, total})
+	for i, limit := range ledger.TimeLimits {
+		total += t.Buckets[i].Load()
+		times.Buckets = append(times.Buckets, Bucket{limit, total})
 	}
-	return waits
+	times.Count = max(times.Count, total) // a participant can have died in between
+	return times
 }
 
 // Names lists the names of this machine's pools, sorted. The caller may not be allowed to open all
@@ -234,10 +243,8 @@ func Names() ([]string, error) {
 	}
 	var list []string
 	for _, entry := range entries {
-		if base, ok := strings.CutPrefix(entry.Name(), ledgerPrefix); ok {
-			if name, err := CheckName(base); err == nil {
-				list = append(list, name)
-			}
+		if name, ok := nameOfLedger(entry.Name()); ok {
+			list = append(list, name)
 		}
 	}
 	slices.Sort(list)

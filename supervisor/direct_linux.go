@@ -144,7 +144,7 @@ func (d *Direct) Step() (status Status, ended bool, refused uint64) {
 	if ended {
 		catchFaults(true)
 	}
-	return Status{wait}, ended, uint64(d.run.refused)
+	return Status{wait: wait}, ended, uint64(d.run.refused)
 }
 
 // PID is the command's pid.

@@ -26,7 +26,7 @@ func (s *supervision) stopLikeCommand(n syscall.Signal) {
 	group := groupOf(s.pid)
 	hadTerminal := group != groupOf(0) && foreground(tty) == group
 
-	s.resumer = startResumer(s.pid)
+	s.resumer = startResumer(s.pid, s.limit)
 	if !atEntry.ignored.has(n) {
 		// A SIGCONT that has arrived since the command stopped is meant for both, and cancels the
 		// stop. A later SIGCONT continues this process. A SIGCONT between the two is lost, because
@@ -69,22 +69,29 @@ func foreground(tty int) int {
 	return int(group)
 }
 
-// resumed is what the resumer needs: the command's /proc/PID/stat, and this process's pid.
+// resumed is what the resumer needs: the command's /proc/PID/stat, this process's pid, and when this
+// process has to continue whatever the command does, 0 for never.
 var resumed struct {
 	stat       [32]byte
 	supervisor int
+	limit      int64
 }
 
-// startResumer starts the resumer and returns its pid. It returns 0 if that fails, or if /proc
-// shows another pid namespace.
-func startResumer(command int) (pid int) {
-	resumed.supervisor = ownPID()
+// procIsOwn reports whether /proc shows the pid namespace of this process. It is bare Go.
+func procIsOwn() bool {
 	self := [...]byte{'/', 'p', 'r', 'o', 'c', '/', 's', 'e', 'l', 'f', 0}
 	var number, digits [20]byte
 	n := bare.Sys(unix.SYS_READLINKAT, bare.AtCWD, bare.Pointer(&self), bare.Pointer(&number), uintptr(len(number)))
 	own := bare.In(digits[:])
-	own.AddNumber(uint64(resumed.supervisor), 10)
-	if n < 0 || string(number[:min(n, len(number))]) != own.String() {
+	own.AddNumber(uint64(ownPID()), 10)
+	return n >= 0 && string(number[:min(n, len(number))]) == own.String()
+}
+
+// startResumer starts the resumer and returns its pid. It returns 0 if that fails, or if /proc
+// shows another pid namespace.
+func startResumer(command int, limit int64) (pid int) {
+	resumed.supervisor, resumed.limit = ownPID(), limit
+	if !procIsOwn() {
 		return 0
 	}
 	stat := bare.In(resumed.stat[:])
@@ -101,7 +108,7 @@ func startResumer(command int) (pid int) {
 
 // resume is bare Go, and runs in the resumer, which has a copy of this process's memory, none of
 // its descriptors, and a session of its own, so that no shell counts it as a job. It sends SIGCONT
-// to this process as long as the command is not stopped. It repeats that until it is killed,
+// to this process as long as the command is not stopped, or has run for too long. It repeats that until it is killed,
 // because its first SIGCONT can arrive before this process has stopped. The command's pid cannot be
 // reused meanwhile, since this process has not waited for it.
 //
@@ -115,7 +122,7 @@ func resume(*spawned) {
 		}
 	}
 	for bare.Sys(unix.SYS_GETPPID, 0, 0, 0, 0) == resumed.supervisor {
-		if !isStopped() {
+		if !isStopped() || resumed.limit != 0 && bare.BootTime() >= resumed.limit {
 			bare.Sys(unix.SYS_KILL, uintptr(resumed.supervisor), uintptr(unix.SIGCONT), 0, 0)
 		}
 		interval := unix.Timespec{Nsec: 200_000_000}

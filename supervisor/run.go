@@ -23,12 +23,27 @@ type Command struct {
 	PID *atomic.Int32
 
 	// Poll, unless nil, is called once the command runs, and again after each interval that it
-	// returns. It is not called again after it has returned 0.
+	// returns. It is not called again after it has returned 0, except with another pid: see WaitTree.
 	Poll func(pid int) (next time.Duration)
 
 	// OnRefused, unless nil, is called when a signal cannot be passed on because this user may not
 	// signal the command; once for each signal number.
 	OnRefused func(n syscall.Signal, pid int, err error)
+
+	// MaxRuntime, unless 0, is how long the command may run. Then the command, and those of its
+	// descendants that are in its process group, get SIGTERM, and KillAfter later SIGKILL. The time
+	// for which the machine is suspended counts.
+	MaxRuntime, KillAfter time.Duration
+
+	// WaitTree makes Run return only after every process has ended that the command has started,
+	// daemons included. After the command itself has ended, signals are passed on to all that is
+	// left, and Poll is called with the pid of one of these processes. MaxRuntime then applies to
+	// all of them, whatever their groups.
+	WaitTree bool
+
+	// DieWithParent makes the kernel send SIGKILL to the command when this process ends
+	// (PR_SET_PDEATHSIG in prctl(2)). It has no effect on a set-user-ID program.
+	DieWithParent bool
 }
 
 // Run starts the command, passes signals on to it, and blocks until it has ended.
@@ -48,11 +63,19 @@ func (s *Signals) Run(c Command) (Status, error) {
 	if n := s.takeQueued(); n != 0 {
 		return Status{}, Interrupted{n}
 	}
+	var all tree
+	if c.WaitTree {
+		var err error
+		if all, err = beginTree(); err != nil {
+			return Status{}, err
+		}
+	}
 	pid, err := start(c, &s.kept)
 	if err != nil {
 		return Status{}, err
 	}
-	run := supervision{queue: &s.queue, pid: pid}
+	limit := newRunLimit(c.MaxRuntime, c.KillAfter)
+	run := supervision{queue: &s.queue, pid: pid, limit: limit.next}
 	run.begin()
 	reported := signalSet(0)
 	var nextPoll time.Time // the zero time: never
@@ -67,16 +90,29 @@ func (s *Signals) Run(c Command) (Status, error) {
 			}
 		}
 		reported = run.refused
-		if ended {
-			return Status{status}, nil
+		if ended && c.WaitTree {
+			all.wait(s, &run, &limit, func(pid int) {
+				if c.Poll != nil {
+					c.Poll(pid)
+				}
+			})
 		}
+		if ended {
+			return Status{status, limit.passed}, nil
+		}
+		if c.WaitTree {
+			limit.enforce(all.signal)
+		} else {
+			limit.enforce(run.signalJob)
+		}
+		run.limit = limit.next
 		if !nextPoll.IsZero() && time.Until(nextPoll) <= 0 {
 			nextPoll = time.Time{}
 			if next := c.Poll(pid); next != 0 {
 				nextPoll = time.Now().Add(next)
 			}
 		}
-		s.queue.wait(nextPoll)
+		s.queue.wait(limit.earlier(nextPoll))
 	}
 }
 
@@ -101,6 +137,7 @@ type supervision struct {
 	pid     int       // of the command
 	refused signalSet // this user may not send these to the command
 	resumer int       // pid of the last resumer, whose SIGCONT is for this process
+	limit   int64     // when this process has to run again, even if the command has stopped; 0: never
 }
 
 // begin passes on what has arrived while the command was started. A signal that the terminal has

@@ -56,6 +56,9 @@ func (c Command) execOnce(pending *siginfos, try func(*spawned)) error {
 		return err
 	}
 	s := &spawned{path: path, argv: &argv[0], envp: &envp[0], inherit: c.Inherit, pending: pending, handled: ^signalSet(0)}
+	if c.DieWithParent {
+		s.parent = ownPID()
+	}
 	try(s)
 	return bare.Error(s.errno)
 }
@@ -70,6 +73,7 @@ type spawned struct {
 	pending   *siginfos // signals that will be pending in the command
 	handled   signalSet // signals that this process handles
 	scheduler schedAttr
+	parent    int           // unless 0, the process whose end has to kill the command
 	errno     syscall.Errno // of execve(2)
 }
 
@@ -129,7 +133,12 @@ func (s *spawned) exec() {
 			bare.Sys(unix.SYS_CLOSE, fd, 0, 0, 0)
 		}
 	}
-	if e.deathSignal != 0 {
+	if s.parent != 0 {
+		bare.Sys(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0)
+		if bare.Sys(unix.SYS_GETPPID, 0, 0, 0, 0) != s.parent { // it has ended already
+			bare.Sys(unix.SYS_KILL, uintptr(bare.Sys(unix.SYS_GETPID, 0, 0, 0, 0)), uintptr(unix.SIGKILL), 0, 0)
+		}
+	} else if e.deathSignal != 0 {
 		bare.Sys(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(e.deathSignal), 0, 0)
 	}
 	if e.subreaper != 0 {

@@ -3,10 +3,16 @@ package supervisor
 import "syscall"
 
 // A Status describes how a command ended, as wait(2) reports it.
-type Status struct{ wait syscall.WaitStatus }
+type Status struct {
+	wait     syscall.WaitStatus
+	timedOut bool
+}
 
 // statusUnknown stands for a status that was lost: an exit status of 2.
 const statusUnknown syscall.WaitStatus = exitFailure << 8
+
+// TimedOut reports whether the command got a signal because its MaxRuntime was over.
+func (s Status) TimedOut() bool { return s.timedOut }
 
 // Signal returns the signal that ended the command, and whether a signal did.
 func (s Status) Signal() (n syscall.Signal, ok bool) {

@@ -19,7 +19,7 @@ func TestStatus(t *testing.T) {
 		{64, 192, 64},
 		{statusUnknown, 2, 0},
 	} {
-		s := Status{test.wait}
+		s := Status{wait: test.wait}
 		if n, ok := s.Signal(); n != test.signal || ok != (test.signal != 0) || s.ExitCode() != test.code {
 			t.Errorf("%#x: signal %d, %v, exit code %d", uint32(test.wait), int(n), ok, s.ExitCode())
 		}

@@ -25,7 +25,7 @@ func TestBareGoCallsNothingOfTheRuntime(t *testing.T) {
 		"runtime.panicBounds", "runtime.panicSlice", "runtime.panicIndex", "runtime.panicshift", "runtime.panicdivide",
 		"runtime.panicunsafestringlen", "runtime.panicunsafestringnilptr", "runtime.panicunsafeslicelen", "runtime.panicunsafeslicenilptr",
 		"runtime.morestack_noctxt", "runtime.morestack",
-		"runtime.gcWriteBarrier1", "runtime.gcWriteBarrier2", "runtime.gcWriteBarrier4", "runtime.wbMove",
+		"runtime.gcWriteBarrier1", "runtime.gcWriteBarrier2", "runtime.gcWriteBarrier4", "runtime.wbMove", "runtime.wbZero",
 		// It allocates for numbers from 256 on, and is called for errnos: see bare.Error.
 		"runtime.convT64",
 	}

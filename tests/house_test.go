@@ -21,7 +21,7 @@ const module = "github.com/poolrun/poolrun/"
 // module's root.
 var arrows = map[string][]string{
 	"":                     {"internal/cli"},
-	"internal/cli":         {"internal/crash", "internal/bare", "pool", "gate", "supervisor", "internal/names"},
+	"internal/cli":         {"internal/crash", "internal/bare", "pool", "gate", "supervisor", "internal/names", "internal/machine"},
 	"pool":                 {"internal/bare", "internal/ledger", "internal/sem", "internal/shm", "internal/futex", "internal/names", "internal/crash"},
 	"gate":                 {"internal/sem", "internal/shm", "internal/futex"},
 	"supervisor":           {"internal/bare"},
@@ -29,6 +29,7 @@ var arrows = map[string][]string{
 	"internal/sem":         {"internal/shm", "internal/futex", "internal/bare"},
 	"internal/shm":         {"internal/names", "internal/bare"},
 	"internal/names":       {},
+	"internal/machine":     {"internal/bare"},
 	"internal/bare":        {},
 	"internal/futex":       {"internal/bare"},
 	"internal/crash":       {"internal/bare"},
@@ -102,7 +103,7 @@ func TestExitCodesAreDocumented(t *testing.T) {
 	for _, match := range regexp.MustCompile(`(?m)^\texit\w+ += (\d+)`).FindAllStringSubmatch(string(code), -1) {
 		codes = append(codes, match[1])
 	}
-	if len(codes) != 5 {
+	if len(codes) != 6 {
 		t.Fatalf("codes %q", codes)
 	}
 	for _, page := range []struct{ path, row string }{

@@ -58,11 +58,11 @@ func TestStatusNoticesOtherPrograms(t *testing.T) {
 	}
 	mustSem(t, "wait", name)
 	mustSem(t, "wait", name)
-	wantResult(t, poolrun(t, "status", name), 0, "note: .*2 slots.*poolrun repair "+name)
+	wantResult(t, poolrun(t, "status", name), 0, "(?s)note: .*2 slots.*poolrun repair "+name)
 	for range 3 {
 		mustSem(t, "post", name)
 	}
-	wantResult(t, poolrun(t, "status", name), 0, "note: .*posted 1 ")
+	wantResult(t, poolrun(t, "status", name), 0, "(?s)note: .*posted 1 ")
 	mustRun(t, "repair", name)
 	release()
 
@@ -71,7 +71,7 @@ func TestStatusNoticesOtherPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.Remove(file) })
-	wantResult(t, poolrun(t, "status", name), 0, "note: .*"+file+".*musl")
+	wantResult(t, poolrun(t, "status", name), 0, "(?s)note: .*"+file+".*musl")
 	if err := os.Truncate(file, 33); err != nil {
 		t.Fatal(err)
 	}

@@ -126,6 +126,8 @@ func Stat(path *byte, st *unix.Stat_t) syscall.Errno {
 }
 
 // BootTime is CLOCK_BOOTTIME of the caller's time namespace, in nanoseconds.
+//
+//go:norace
 func BootTime() int64 {
 	var ts unix.Timespec
 	Sys(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, Pointer(&ts), 0, 0)

@@ -20,15 +20,21 @@ import (
 
 // commandLine lists the commands.
 type commandLine struct {
-	Run     runCommand     `cmd:"" help:"Run a command in a slot of a pool. This is the default command: \"poolrun --pool NAME -- COMMAND\"."`
-	Init    initCommand    `cmd:"" help:"Create a pool."`
-	Destroy destroyCommand `cmd:"" help:"Remove a pool."`
-	Status  statusCommand  `cmd:"" help:"Show the slots, the holders and the line of a pool."`
-	Resize  resizeCommand  `cmd:"" help:"Change the number of slots of a pool."`
-	Repair  repairCommand  `cmd:"" help:"Check a pool, mend what can be mended, and report what was found."`
-	Barrier barrierCommand `cmd:"" help:"Wait until a number of callers have arrived, and let all of them go on."`
-	List    listCommand    `cmd:"" help:"List all pools, one per line."`
-	Version versionCommand `cmd:"" help:"Show the version."`
+	Run        runCommand        `cmd:"" help:"Run a command in a slot of a pool. This is the default command: \"poolrun --pool NAME -- COMMAND\"."`
+	Init       initCommand       `cmd:"" help:"Create a pool."`
+	Destroy    destroyCommand    `cmd:"" help:"Remove a pool."`
+	Status     statusCommand     `cmd:"" help:"Show the slots, the holders and the line of a pool."`
+	List       listCommand       `cmd:"" help:"List all pools, one per line."`
+	Resize     resizeCommand     `cmd:"" help:"Change the number of slots of a pool."`
+	Wait       waitCommand       `cmd:"" help:"Wait until nobody holds a slot of a pool, and nobody waits for one."`
+	Evict      evictCommand      `cmd:"" help:"Signal the command that holds a slot."`
+	Acquire    acquireCommand    `cmd:"" help:"Hold a slot for a shell script, for as long as one of its descriptors is open."`
+	Release    releaseCommand    `cmd:"" help:"Return a slot that a shell script holds by a descriptor."`
+	Path       pathCommand       `cmd:"" help:"Print the file to open for \"poolrun acquire\"."`
+	Repair     repairCommand     `cmd:"" help:"Check a pool, mend what can be mended, and report what was found."`
+	Barrier    barrierCommand    `cmd:"" help:"Wait until a number of callers have arrived, and let all of them go on."`
+	Completion completionCommand `cmd:"" help:"Print a completion script for a shell."`
+	Version    versionCommand    `cmd:"" help:"Show the version."`
 }
 
 // A command is one of the commands of poolrun.

@@ -109,7 +109,7 @@ func (d *directRun) parse(argc int, argv, environ **byte) (why string) {
 		return "the command may not be executable"
 	}
 	d.used += len(bare.String(d.file)) + 1
-	if run.Weight > pool.MaxDirectWeight || !isPrintable(string(run.Pool)) {
+	if run.Weight == allSlots || run.Weight > pool.MaxDirectWeight || !isPrintable(string(run.Pool)) {
 		return "the weight or the name of the pool is unusual"
 	}
 	if run.NoFork && run.Close {

@@ -14,6 +14,7 @@ import (
 const (
 	exitFailure       = 2   // invalid input, or an IPC resource that is missing, refused, damaged or full
 	exitBusy          = 75  // no slot in time: EX_TEMPFAIL of sysexits.h
+	exitTimedOut      = 124 // --max-runtime has ended the command: as for timeout(1)
 	exitCannotExecute = 126 // as in a shell
 	exitNotFound      = 127 // as in a shell
 )
@@ -78,12 +79,31 @@ func report(err error) {
 	if signals, err := supervisor.Catch(); err == nil {
 		signals.RestoreDefaults()
 	}
-	if err.Error() != "" {
-		say("%s", err)
+	for _, text := range textsOf(err) {
+		say("%s", text)
 	}
 	if text := hint(err); text != "" {
 		sayHint(text)
 	}
+}
+
+// problems are several errors, each of which gets a message of its own.
+type problems []error
+
+func (p problems) Error() string { return errors.Join(p...).Error() }
+
+// textsOf returns the messages for an error. An error without a text has none.
+func textsOf(err error) (texts []string) {
+	if several, ok := errors.AsType[problems](err); ok {
+		for _, problem := range several {
+			texts = append(texts, textsOf(problem)...)
+		}
+		return texts
+	}
+	if text := err.Error(); text != "" {
+		texts = append(texts, text)
+	}
+	return texts
 }
 
 func codeOf(err error) int {

@@ -15,6 +15,7 @@ type initCommand struct {
 	Mode    fileMode `default:"0600" placeholder:"MODE" help:"Set the permissions, as in chmod(1) (default: 0600, only the owner; 0660 for a group)."`
 	Group   string   `placeholder:"GROUP" help:"Give the pool to this group."`
 	Item    []string `placeholder:"TEXT" sep:"none" help:"Say what a slot stands for: a port, a GPU, an account. Repeat this for each slot; --size can then be omitted."`
+	Delay   duration `placeholder:"DUR" help:"Let at least DUR pass between two starts in this pool."`
 	ExistOk bool     `help:"Succeed if the pool exists already, whatever its size and mode."`
 }
 
@@ -22,7 +23,10 @@ func (c *initCommand) execute(io.Writer) (exit, error) {
 	if c.Size == 0 && len(c.Item) == 0 {
 		return exit{}, usageError{errors.New("missing flags: --size=N")}
 	}
-	config := pool.Config{Size: int(c.Size), Mode: fs.FileMode(c.Mode), Items: c.Item}
+	if c.Delay.isInfinite() {
+		return exit{}, usageError{errors.New("an infinite delay would let nothing start: use \"poolrun resize NAME 0\" to pause a pool")}
+	}
+	config := pool.Config{Size: int(c.Size), Mode: fs.FileMode(c.Mode), Items: c.Item, Delay: c.Delay.length}
 	if c.Group != "" {
 		gid, err := names.Group(c.Group)
 		if err != nil {

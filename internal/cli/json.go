@@ -22,7 +22,11 @@ type statusJSON struct {
 	Holders   []holderJSON `json:"holders"`
 	Waiters   []waiterJSON `json:"waiters"`
 	Counters  countersJSON `json:"counters"`
-	Waits     waitsJSON    `json:"wait_seconds"`
+	Waits     timesJSON    `json:"wait_seconds"`
+	Holds     timesJSON    `json:"hold_seconds"`
+	Delay     float64      `json:"delay_seconds"`
+	Draining  bool         `json:"draining"`
+	Notices   []string     `json:"notices"`
 }
 
 type holderJSON struct {
@@ -47,6 +51,7 @@ type waiterJSON struct {
 	Since         time.Time `json:"since"`
 	WaitedSeconds float64   `json:"waited_seconds"`
 	Command       string    `json:"command"`
+	WaitsFor      string    `json:"waits_for"`
 }
 
 type countersJSON struct {
@@ -58,10 +63,11 @@ type countersJSON struct {
 	Reclaimed uint64 `json:"reclaimed"`
 }
 
-type waitsJSON struct {
+type timesJSON struct {
 	Sum     float64      `json:"sum"`
 	Max     float64      `json:"max"`
 	Buckets []bucketJSON `json:"buckets"`
+	Count   uint64       `json:"count"`
 }
 
 type bucketJSON struct {
@@ -76,7 +82,8 @@ func toJSON(s pool.Status) statusJSON {
 		Mode: fmt.Sprintf("%04o", s.Mode), Created: s.Created.UTC().Truncate(time.Second),
 		Holders: []holderJSON{}, Waiters: []waiterJSON{},
 		Counters: countersJSON{n.Acquired, n.Released, n.TimedOut, n.Busy, n.Cancelled, n.Reclaimed},
-		Waits:    waitsJSON{Sum: s.Waits.Sum.Seconds(), Max: s.Waits.Max.Seconds()},
+		Waits:    timesToJSON(s.Waits), Holds: timesToJSON(s.Holds),
+		Delay: s.Delay.Seconds(), Draining: s.Draining, Notices: append([]string{}, s.Notices...),
 	}
 	for _, h := range s.Holders {
 		var command *int
@@ -84,22 +91,30 @@ func toJSON(s pool.Status) statusJSON {
 			command = &h.CommandPID
 		}
 		j.Holders = append(j.Holders, holderJSON{
-			Slots: h.Slots, Item: strings.Join(h.Items, "\n"), PID: h.PID, CommandPID: command,
-			User: h.User, Weight: len(h.Slots), State: holderState(h),
+			Slots: h.Slots, Item: joinItems(h.Items), PID: h.PID, CommandPID: command,
+			User: h.User, Weight: len(h.Slots), State: stateOf(h),
 			Acquired: h.Acquired.UTC().Truncate(time.Second), HeldSeconds: s.Taken.Sub(h.Acquired).Seconds(), Command: h.Command,
 		})
 	}
 	for i, w := range s.Waiters {
 		j.Waiters = append(j.Waiters, waiterJSON{
 			Position: i + 1, PID: w.PID, User: w.User, Weight: w.Weight, Priority: w.Priority,
-			Since: w.Since.UTC().Truncate(time.Second), WaitedSeconds: s.Taken.Sub(w.Since).Seconds(), Command: w.Command,
+			Since: w.Since.UTC().Truncate(time.Second), WaitedSeconds: s.Taken.Sub(w.Since).Seconds(), Command: w.Command, WaitsFor: waitsFor(w),
 		})
-	}
-	for _, b := range s.Waits.Buckets {
-		j.Waits.Buckets = append(j.Waits.Buckets, bucketJSON{b.Limit.Seconds(), b.Count})
 	}
 	return j
 }
+
+func timesToJSON(t pool.Times) timesJSON {
+	j := timesJSON{Sum: t.Sum.Seconds(), Max: t.Max.Seconds(), Count: t.Count}
+	for _, b := range t.Buckets {
+		j.Buckets = append(j.Buckets, bucketJSON{b.Limit.Seconds(), b.Count})
+	}
+	return j
+}
+
+// joinItems joins items as POOLRUN_ITEM does.
+func joinItems(items []string) string { return strings.Join(items, "\n") }
 
 func writeJSON(out io.Writer, v any) error {
 	encoder := json.NewEncoder(out)

@@ -10,17 +10,16 @@ import (
 	"github.com/poolrun/poolrun/pool"
 )
 
-const progressInterval = 30 * time.Second
+// reportInterval is how often --verbose reports what poolrun waits for.
+const reportInterval = 30 * time.Second
 
-// reportWait reports what poolrun waits for, at once and then at intervals.
-func (c *runCommand) reportWait(ctx context.Context, p *pool.Pool) {
-	ticker := time.NewTicker(progressInterval)
+// reportWait reports what poolrun waits for, at once and then at intervals, until ctx is done.
+func reportWait(ctx context.Context, p *pool.Pool) {
+	ticker := time.NewTicker(reportInterval)
 	defer ticker.Stop()
 	for {
-		if s, err := p.Status(); err == nil && ctx.Err() == nil {
-			if text := describeWait(s, os.Getpid()); text != "" {
-				say("%s", text)
-			}
+		if text := describeOwnWait(p); text != "" && ctx.Err() == nil {
+			say("%s", text)
 		}
 		select {
 		case <-ticker.C:
@@ -30,15 +29,39 @@ func (c *runCommand) reportWait(ctx context.Context, p *pool.Pool) {
 	}
 }
 
+// describeOwnWait describes what this process waits for, "" for nothing.
+func describeOwnWait(p *pool.Pool) string {
+	s, err := p.Status()
+	if err != nil {
+		return ""
+	}
+	return describeWait(s, os.Getpid())
+}
+
 // describeWait describes what a process waits for. It returns "" if the process does not wait.
 func describeWait(s pool.Status, pid int) string {
 	for i, w := range s.Waiters {
-		if w.PID == pid {
-			return fmt.Sprintf("waiting for a slot of %s: place %d of %d in line, %d of %d slots in use%s",
-				s.Name, i+1, len(s.Waiters), s.InUse, s.Size, heldBy(s))
+		switch {
+		case w.PID != pid:
+		case w.Condition != "":
+			return fmt.Sprintf("waiting for %s to start in pool %s", w.Condition, s.Name)
+		default:
+			return fmt.Sprintf("waiting for %s of %s: place %d of %d in line, %d of %d slots in use%s",
+				describeWeight(w), s.Name, i+1, len(s.Waiters), s.InUse, s.Size, heldBy(s))
 		}
 	}
 	return ""
+}
+
+// describeWeight describes the slots that a waiter asks for.
+func describeWeight(w pool.Waiter) string {
+	switch {
+	case w.Whole:
+		return "all slots"
+	case w.Weight == 1:
+		return "a slot"
+	}
+	return fmt.Sprintf("%d slots", w.Weight)
 }
 
 // maxHolders is how many holders a message names.

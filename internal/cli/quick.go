@@ -1,6 +1,9 @@
 package cli
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // parseQuickly parses the arguments of an ordinary run, with the same result as kong. Without it
 // each run would build kong's model of all commands, which takes longer than a short command. It is
@@ -15,7 +18,7 @@ func parseQuickly(args []string, from *environment, c *runCommand) bool {
 	} else if len(args) == 0 || isCommandName(args[0]) {
 		return false
 	}
-	*c = runCommand{BusyExitCode: exitBusy, Weight: 1}
+	*c = runCommand{request: request{BusyExitCode: exitBusy, Weight: 1}, KillAfter: duration{true, 10 * time.Second}}
 	given := uint(0) // bit i: the flag quickFlags[i] is on the command line
 	for len(args) > 0 && strings.HasPrefix(args[0], "-") && args[0] != "-" && args[0] != "--" {
 		word := args[0]
@@ -51,17 +54,20 @@ func parseQuickly(args []string, from *environment, c *runCommand) bool {
 	return c.Pool != "" && len(args) > 0 && !(len(args) == 1 && args[0] == "--")
 }
 
-// The flags of run, as indices into quickFlags.
+// The flags of an ordinary run, and all flags of run that have variables, as indices into quickFlags.
 const (
 	flagPool = iota
 	flagTimeout
 	flagNonblock
 	flagBusyExitCode
-	flagSize
 	flagWeight
 	flagPriority
+	flagMaxWaiting
+	flagSize
 	flagClose
 	flagNoFork
+	flagMaxRuntime // a run with this one or a log is not ordinary
+	flagLog
 	flagVerbose
 	flagQuiet
 	numQuickFlags
@@ -76,11 +82,14 @@ var quickFlags = [numQuickFlags]struct {
 	flagTimeout:      {"timeout", "w", false, "POOLRUN_TIMEOUT"},
 	flagNonblock:     {"nonblock", "n", true, ""},
 	flagBusyExitCode: {"busy-exit-code", "E", false, "POOLRUN_BUSY_EXIT_CODE"},
-	flagSize:         {"size", "s", false, "POOLRUN_SIZE"},
 	flagWeight:       {"weight", "k", false, ""},
 	flagPriority:     {"priority", "", false, ""},
+	flagMaxWaiting:   {"max-waiting", "", false, ""},
+	flagSize:         {"size", "s", false, "POOLRUN_SIZE"},
 	flagClose:        {"close", "o", true, ""},
 	flagNoFork:       {"no-fork", "F", true, ""},
+	flagMaxRuntime:   {"max-runtime", "", false, "POOLRUN_MAX_RUNTIME"},
+	flagLog:          {"log", "", false, "POOLRUN_LOG"},
 	flagVerbose:      {"verbose", "v", true, ""},
 	flagQuiet:        {"quiet", "q", true, ""},
 }
@@ -110,6 +119,10 @@ func (c *runCommand) setQuickly(flag int, value string) bool {
 		return c.Weight.set(value)
 	case flagPriority:
 		return c.Priority.set(value)
+	case flagMaxWaiting:
+		return c.MaxWaiting.set(value)
+	case flagMaxRuntime, flagLog:
+		return false
 	case flagNonblock:
 		c.Nonblock = true
 	case flagClose:
@@ -135,7 +148,9 @@ func cutByte(text string, separator byte) (before, after string, found bool) {
 }
 
 // commandNames are the names of the commands, in the order of commandLine.
-var commandNames = [...]string{"run", "init", "destroy", "status", "resize", "repair", "barrier", "list", "version"}
+var commandNames = [...]string{
+	"run", "init", "destroy", "status", "list", "resize", "wait", "evict", "acquire", "release", "path", "repair", "barrier", "completion", "version",
+}
 
 func isCommandName(word string) bool {
 	for i := range commandNames {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,19 +15,57 @@ import (
 )
 
 type runCommand struct {
-	Pool         poolName `short:"p" required:"" env:"POOLRUN_POOL" placeholder:"NAME" help:"Use this pool, like /db."`
-	Timeout      duration `short:"w" env:"POOLRUN_TIMEOUT" placeholder:"DUR" help:"Wait at most DUR for a slot, like 5s, 1m30s or 2.5 (default: wait for ever)."`
-	Nonblock     bool     `short:"n" help:"Do not wait: the same as --timeout 0."`
-	BusyExitCode busyCode `short:"E" default:"75" env:"POOLRUN_BUSY_EXIT_CODE" placeholder:"N" help:"Exit with code N if there is no slot in time (default: 75)."`
-	Size         poolSize `short:"s" env:"POOLRUN_SIZE" placeholder:"SIZE" help:"Create the pool with this size if it does not exist."`
-	Weight       weight   `short:"k" default:"1" placeholder:"N" help:"Take N slots at once, all or none (default: 1)."`
-	Priority     priority `default:"0" placeholder:"N" help:"Wait with priority N, -20 to 19 as for nice(1): lower goes first, equals in order of arrival (default: 0)."`
-	Close        bool     `short:"o" help:"Do not let the command inherit the descriptor that keeps its slot if poolrun is killed."`
-	NoFork       bool     `short:"F" help:"Become the command instead of waiting for it: the slot is free when the command has ended."`
-	Verbose      bool     `short:"v" help:"Report what poolrun waits for, how long it waited, and how long the command ran."`
-	Quiet        bool     `short:"q" help:"Print only errors, and nothing if there is no slot in time."`
+	Pool poolName `short:"p" required:"" env:"POOLRUN_POOL" placeholder:"NAME" help:"Use this pool, like /db."`
+	request
+	Size          poolSize `short:"s" env:"POOLRUN_SIZE" placeholder:"SIZE" help:"Create the pool with this size if it does not exist."`
+	Close         bool     `short:"o" help:"Do not let the command inherit the descriptor that keeps its slot if poolrun is killed."`
+	NoFork        bool     `short:"F" help:"Become the command instead of waiting for it: the slot is free when the command has ended."`
+	MaxRuntime    duration `env:"POOLRUN_MAX_RUNTIME" placeholder:"DUR" help:"After DUR send SIGTERM to the command, later SIGKILL, and exit with code 124."`
+	KillAfter     duration `default:"10s" placeholder:"DUR" help:"Send SIGKILL if the command still runs DUR after the SIGTERM of --max-runtime (default: 10s)."`
+	WaitTree      bool     `help:"Keep the slot until every process that the command has started has ended, daemons included."`
+	DieWithParent bool     `help:"If poolrun is killed, let the kernel kill the command too."`
+	Log           string   `env:"POOLRUN_LOG" placeholder:"FILE" help:"Append one line of JSON to FILE about this run."`
+	voice
 
 	Command []string `arg:"" optional:"" passthrough:"partial" help:"The command to run, and its arguments."`
+
+	entry *logEntry
+}
+
+// check returns what is wrong with the command line.
+func (c *runCommand) check() error {
+	if len(c.Command) == 0 {
+		return usageError{errors.New("no command to run")}
+	}
+	if !c.NoFork {
+		return nil
+	}
+	var found problems
+	if c.Close {
+		found = append(found, errors.New("--no-fork needs the descriptor that --close keeps from the command"))
+	}
+	for _, flag := range []struct {
+		name    string
+		isGiven bool
+	}{
+		{"--max-runtime", c.limit() != 0}, {"--wait-tree", c.WaitTree}, {"--die-with-parent", c.DieWithParent}, {"--log", c.Log != ""},
+	} {
+		if flag.isGiven {
+			found = append(found, fmt.Errorf("%s needs a process that stays beside the command, and --no-fork leaves none", flag.name))
+		}
+	}
+	if found != nil {
+		return usageError{found}
+	}
+	return nil
+}
+
+// limit is how long the command may run, 0 for no limit: as for timeout(1), 0 is no limit.
+func (c *runCommand) limit() time.Duration {
+	if c.MaxRuntime.isInfinite() {
+		return 0
+	}
+	return c.MaxRuntime.length
 }
 
 // execute has two regimes: see package supervisor. Until the command exists, every failure is
@@ -37,11 +74,8 @@ func (c *runCommand) execute(io.Writer) (how exit, err error) {
 	if len(c.Command) > 0 && c.Command[0] == "--" { // kong keeps it
 		c.Command = c.Command[1:]
 	}
-	if len(c.Command) == 0 {
-		return exit{}, usageError{errors.New("no command to run")}
-	}
-	if c.NoFork && c.Close {
-		return exit{}, usageError{errors.New("--no-fork needs the descriptor that --close keeps from the command")}
+	if err := c.check(); err != nil {
+		return exit{}, err
 	}
 	signals, err := supervisor.Catch()
 	if err != nil {
@@ -55,11 +89,26 @@ func (c *runCommand) execute(io.Writer) (how exit, err error) {
 			messages.flush(signals.RestoreDefaults)
 		}
 	}()
+	if c.entry, err = newLogEntry(c.Log, c.Pool.String(), c.Command); err != nil {
+		return exit{}, err
+	}
+	how, err = c.find(signals)
+	if logErr := c.entry.write(how, err); logErr != nil {
+		c.warn("%s", logErr)
+	}
+	return how, err
+}
+
+// find finds the command and its slots, and runs it.
+func (c *runCommand) find(signals *supervisor.Signals) (exit, error) {
 	path, err := supervisor.LookPath(c.Command[0])
 	if err != nil {
 		return exit{}, commandError{c.Command[0], err}
 	}
-	command := supervisor.Command{Path: path, Args: c.Command, Env: supervisor.Environ()}
+	command := supervisor.Command{
+		Path: path, Args: c.Command, Env: supervisor.Environ(),
+		MaxRuntime: c.limit(), KillAfter: c.KillAfter.length, WaitTree: c.WaitTree, DieWithParent: c.DieWithParent,
+	}
 	if p, lease := adopt(); lease != nil {
 		return c.startInSlot(signals, p, lease, command)
 	}
@@ -70,10 +119,11 @@ func (c *runCommand) execute(io.Writer) (how exit, err error) {
 	if outer, slots, items := heldByAncestor(p); slots != nil {
 		c.talk("poolrun runs in a slot of %s already, and needs no other", p.Name())
 		command.Env = withDescription(command.Env, outer, slots, items)
+		c.entry.setSlots(slots, items, 0)
 		return c.start(signals, command)
 	}
 
-	lease, err := c.acquire(signals, p)
+	lease, err := c.acquire(signals, p, strings.Join(c.Command, " "), c.voice)
 	if err != nil {
 		return exit{}, err
 	}
@@ -85,6 +135,7 @@ func (c *runCommand) execute(io.Writer) (how exit, err error) {
 		way = " (with the Go runtime, because " + why + ")"
 	}
 	c.talk("got slot %s after %v%s", joinInts(lease.Slots()), lease.Waited().Round(time.Millisecond), way)
+	c.entry.setSlots(lease.Slots(), lease.Items(), lease.Waited())
 	return c.startInSlot(signals, p, lease, command)
 }
 
@@ -122,14 +173,16 @@ func (c *runCommand) start(signals *supervisor.Signals, command supervisor.Comma
 	return exit{}, c.startError(signals.Become(command))
 }
 
-// checkGuard returns a function that notes the command's pid in the lease at its first call, and
-// later checks that the command keeps the guard. Most commands that close the descriptors which
-// they inherit do so when they start. So the checks begin early, and become rarer.
+// checkGuard returns a function that notes the pid of the command, or of what it has left behind, in
+// the lease, and later checks that this process keeps the guard. Most commands that close the
+// descriptors which they inherit do so when they start. So the checks begin early, and become rarer.
 func (c *runCommand) checkGuard(lease *pool.Lease) func(pid int) time.Duration {
 	var check guardCheck
+	noted := 0
 	return func(pid int) time.Duration {
 		open := true
-		if check.interval == 0 {
+		if pid != noted {
+			noted = pid
 			if err := lease.SetCommandPID(pid); err != nil {
 				c.warn("cannot note the command's pid: %s", err)
 				open = false
@@ -177,60 +230,10 @@ func (c *runCommand) open() (*pool.Pool, error) {
 	}
 }
 
-// acquire acquires the slots. A deadly signal ends the wait. A signal that stops poolrun does not
-// cost it its place in line.
-func (c *runCommand) acquire(signals *supervisor.Signals, p *pool.Pool) (*pool.Lease, error) {
-	if c.Timeout == (duration{isGiven: true}) {
-		c.Nonblock, c.Timeout = true, duration{}
-	}
-	ctx, end := signals.Context(c.Timeout.after(time.Now()), p.Suspend)
-	defer end()
-	lease, err := c.acquireUntil(ctx, p)
-	if interrupted, ok := errors.AsType[supervisor.Interrupted](context.Cause(ctx)); ok {
-		if lease != nil { // acquired just as the signal arrived
-			c.release(p, lease)
-		}
-		return nil, interrupted
-	}
-	return lease, err
-}
-
-func (c *runCommand) acquireUntil(ctx context.Context, p *pool.Pool) (*pool.Lease, error) {
-	options := []pool.Option{
-		pool.WithCommand(strings.Join(c.Command, " ")),
-		pool.WithWeight(int(c.Weight)),
-		pool.WithPriority(int(c.Priority)),
-	}
-	if c.Nonblock {
-		ctx.Done() // take signals: the process that has the ledger lock may be stopped
-		lease, err := p.TryAcquire(options...)
-		if errors.Is(err, pool.ErrBusy) {
-			err = c.busy(err.Error())
-		}
-		return lease, err
-	}
-	if c.Verbose {
-		progress, stop := context.WithCancel(ctx)
-		defer stop()
-		options = append(options, pool.OnWait(func() { go c.reportWait(progress, p) }))
-	}
-	lease, err := p.Acquire(ctx, options...)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = c.busy(fmt.Sprintf("no free slot in pool %s within %v", p.Name(), c.Timeout.length))
-	}
-	return lease, err
-}
-
-func (c *runCommand) busy(text string) error {
-	if c.Quiet {
-		text = ""
-	}
-	return busyError{text, int(c.BusyExitCode)}
-}
-
 // supervise runs the command to its end.
 func (c *runCommand) supervise(signals *supervisor.Signals, command supervisor.Command) (exit, error) {
 	began := time.Now()
+	c.entry.begin()
 	command.OnRefused = func(n syscall.Signal, pid int, err error) {
 		say("cannot pass %s on to the command (pid %d): %s", supervisor.SignalName(n), pid, err)
 	}
@@ -242,6 +245,11 @@ func (c *runCommand) supervise(signals *supervisor.Signals, command supervisor.C
 	text := bare.In(buffer[:])
 	addDuration(&text, time.Since(began))
 	c.talk("the command ran for %s", text.String())
+	c.entry.end()
+	if status.TimedOut() {
+		c.talk("it was ended because --max-runtime was over")
+		return exit{code: exitTimedOut}, nil
+	}
 	n, _ := status.Signal()
 	return exit{status.ExitCode(), n}, nil
 }
@@ -267,17 +275,3 @@ func (c *runCommand) release(p *pool.Pool, lease *pool.Lease) {
 }
 
 const hintLoss = "if logind removed them (RemoveIPC=yes), see docs/troubleshooting.md"
-
-// warn prints a warning, unless --quiet is given.
-func (c *runCommand) warn(format string, args ...any) {
-	if !c.Quiet {
-		say("warning: "+format, args...)
-	}
-}
-
-// talk prints a message if --verbose is given.
-func (c *runCommand) talk(format string, args ...any) {
-	if c.Verbose {
-		say(format, args...)
-	}
-}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/poolrun/poolrun/internal/bare"
+	"github.com/poolrun/poolrun/internal/machine"
 	"github.com/poolrun/poolrun/pool"
 )
 
@@ -33,10 +35,23 @@ func (n *poolName) UnmarshalText(text []byte) error {
 func (n poolName) String() string { return "/" + strings.TrimPrefix(string(n), "/") }
 
 // A duration is written as in Go ("1m30s"), or as a number of seconds, as for flock(1) and
-// timeout(1).
+// timeout(1). It may contain days ("1d12h"), or be infinite.
 type duration struct {
 	isGiven bool
 	length  time.Duration
+}
+
+// infinite is the length of an infinite duration.
+const infinite time.Duration = math.MaxInt64
+
+func (d duration) isInfinite() bool { return d.length == infinite }
+
+// String is the duration in a message.
+func (d duration) String() string {
+	if d.isInfinite() {
+		return "infinity"
+	}
+	return d.length.String()
 }
 
 // units are the units of a duration, in nanoseconds, each of which comes before those that it
@@ -45,10 +60,14 @@ var units = [...]struct {
 	name  string
 	value uint64
 }{
-	{"ms", 1e6}, {"us", 1e3}, {"ns", 1}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9},
+	{"ms", 1e6}, {"us", 1e3}, {"µs", 1e3}, {"μs", 1e3}, {"ns", 1}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}, {"d", 86400e9},
 }
 
 func (d *duration) set(text string) bool {
+	if text == "infinity" {
+		*d = duration{true, infinite}
+		return true
+	}
 	total := uint64(0)
 	isSum := false // of numbers with a unit
 	for rest := text; rest != ""; {
@@ -72,7 +91,7 @@ func (d *duration) set(text string) bool {
 			unit = 1e9
 		}
 		n, ok := scale(number, unit)
-		if total += n; !ok || total > math.MaxInt64 {
+		if total += n; !ok || total >= math.MaxInt64 {
 			return false
 		}
 		isSum = true
@@ -81,22 +100,23 @@ func (d *duration) set(text string) bool {
 	return text != ""
 }
 
-// scale multiplies a decimal number by a unit. It reports false for a number with more digits than
-// any duration needs. It is bare Go.
+// scale multiplies a decimal number by a unit. It reports false for a number that is invalid or too
+// large. It is bare Go.
 func scale(number string, unit uint64) (n uint64, ok bool) {
 	point := bare.Index(number, '.')
 	fraction := ""
 	if point >= 0 {
 		number, fraction = number[:point], number[point+1:]
 	}
-	whole, isNumber := bare.Number(number, 10)
-	if !isNumber || len(number) > 9 || len(fraction) > 9 || point >= 0 && fraction == "" {
+	if number == "" && fraction == "" {
 		return 0, false
 	}
-	if whole > math.MaxInt64/unit {
-		return 0, false
+	if number != "" {
+		if n, ok = bare.Number(number, 10); !ok || n > math.MaxInt64/unit {
+			return 0, false
+		}
+		n *= unit
 	}
-	n = whole * unit
 	for i := range len(fraction) {
 		if fraction[i] < '0' || fraction[i] > '9' {
 			return 0, false
@@ -111,31 +131,33 @@ func (d *duration) UnmarshalText(text []byte) error {
 	if d.set(string(text)) {
 		return nil
 	}
-	parsed, err := time.ParseDuration(string(text))
-	if err != nil {
-		seconds, numErr := strconv.ParseFloat(string(text), 64)
-		if numErr != nil || math.IsNaN(seconds) || strings.ContainsAny(string(text), "xXpP_") {
-			return fmt.Errorf("invalid duration %q: want something like 5s, 1m30s, 250ms or 2.5", text)
-		}
-		if seconds > math.MaxInt64/1e9 {
-			return fmt.Errorf("invalid duration %q: it is too long", text)
-		}
-		parsed = time.Duration(seconds * 1e9)
-		if seconds < 0 {
-			parsed = -1
-		}
+	invalid := func(why string) error { return fmt.Errorf("invalid duration %q: %s", text, why) }
+	positive := strings.TrimPrefix(string(text), "+")
+	if d.set(positive) && positive != "infinity" { // strtod(3), which flock(1) uses, accepts a plus
+		return nil
 	}
-	if parsed < 0 {
-		return fmt.Errorf("invalid duration %q: it is negative", text)
+	// A number of seconds with an exponent.
+	seconds, err := strconv.ParseFloat(positive, 64)
+	isRange := errors.Is(err, strconv.ErrRange)
+	switch {
+	case err != nil && !isRange || math.IsNaN(seconds) || strings.ContainsAny(positive, "iIxXpP_"):
+		if negative, found := strings.CutPrefix(string(text), "-"); found && new(duration).set(negative) {
+			return invalid("it is negative")
+		}
+		return invalid("want something like 5s, 1m30s, 1d, 2.5 or infinity")
+	case seconds < 0:
+		return invalid("it is negative")
+	case seconds >= math.MaxInt64/1e9:
+		return invalid("it is too long")
 	}
-	*d = duration{true, parsed}
+	*d = duration{true, time.Duration(seconds * 1e9)}
 	return nil
 }
 
 // after returns the time that is d after t. It returns the zero time, which stands for no deadline,
-// if d is not given.
+// if d is not given or infinite.
 func (d duration) after(t time.Time) time.Time {
-	if !d.isGiven {
+	if !d.isGiven || d.isInfinite() {
 		return time.Time{}
 	}
 	return t.Add(d.length)
@@ -151,7 +173,7 @@ func (s *poolSize) set(text string) bool {
 		return false
 	}
 	if isPercent && n > 0 {
-		cpus := onlineCPUs()
+		cpus := machine.OnlineCPUs()
 		if cpus == 0 {
 			return false
 		}
@@ -180,11 +202,88 @@ func (c *busyCode) UnmarshalText(text []byte) error {
 	return unmarshalNumber((*int)(c), text, "exit code", 0, 254)
 }
 
+// A weight is a number of slots, or allSlots.
 type weight int
 
-func (w *weight) set(text string) bool { return setNumber((*int)(w), text, 1, pool.MaxSlots) }
+const allSlots weight = -1
+
+func (w *weight) set(text string) bool {
+	if text == "all" {
+		*w = allSlots
+		return true
+	}
+	return setNumber((*int)(w), text, 1, pool.MaxSlots)
+}
+
 func (w *weight) UnmarshalText(text []byte) error {
-	return unmarshalNumber((*int)(w), text, "weight", 1, pool.MaxSlots)
+	if !w.set(string(text)) {
+		return fmt.Errorf("invalid weight %q: want 1 to %d, or all", text, pool.MaxSlots)
+	}
+	return nil
+}
+
+// A lineLimit is a number of waiters.
+type lineLimit struct {
+	isGiven bool
+	number  int
+}
+
+func (l *lineLimit) set(text string) bool {
+	l.isGiven = true
+	return setNumber(&l.number, text, 0, pool.MaxParticipants)
+}
+
+func (l *lineLimit) UnmarshalText(text []byte) error {
+	l.isGiven = true
+	return unmarshalNumber(&l.number, text, "number of waiters", 0, pool.MaxParticipants)
+}
+
+// A memorySize is a number of bytes, written as for GNU parallel: with K, M, G or T.
+type memorySize struct {
+	bytes uint64
+	text  string
+}
+
+func (m *memorySize) UnmarshalText(text []byte) error {
+	number, unit := string(text), uint64(1)
+	if n := len(number); n > 0 {
+		if i := strings.IndexByte("KMGT", number[n-1]); i >= 0 {
+			number, unit = number[:n-1], 1<<(10*(i+1))
+		}
+	}
+	bytes, ok := scale(number, unit)
+	if !ok {
+		return fmt.Errorf("invalid memory size %q: want something like 512M or 4G", text)
+	}
+	m.bytes, m.text = bytes, string(text)
+	return nil
+}
+
+// String is the size in a message, with a space before the unit.
+func (m memorySize) String() string {
+	number, unit := strings.TrimRight(m.text, "KMGT"), m.text
+	if unit = unit[len(number):]; unit != "" {
+		unit += "B"
+	} else {
+		unit = "bytes"
+	}
+	return number + " " + unit
+}
+
+// A loadLimit is a load average, or a percentage of the online CPUs. 0 stands for none.
+type loadLimit float64
+
+func (l *loadLimit) UnmarshalText(text []byte) error {
+	number, isPercent := strings.CutSuffix(string(text), "%")
+	load, err := strconv.ParseFloat(number, 64)
+	if err != nil || !(load > 0) || math.IsInf(load, 0) || strings.ContainsAny(number, "xXpP_+") {
+		return fmt.Errorf("invalid load %q: want a number above 0, like 4 or 2.5, or a percentage of the CPUs, like 100%%", text)
+	}
+	if isPercent {
+		load *= float64(machine.OnlineCPUs()) / 100
+	}
+	*l = loadLimit(load)
+	return nil
 }
 
 type priority int

@@ -84,7 +84,11 @@ func (m *Memory) Change(op Op, r Ref, c Counter) error {
 		paid := min(after.Debt, weight)
 		after.Gate, after.Debt = weight-paid, after.Debt-paid
 	}
-	return m.perform(op, r, rec, c, after)
+	err = m.perform(op, r, rec, c, after)
+	if op == OpGive && err == nil {
+		m.Holds.Observe(Ago(m.Clock.Now(), rec.Acquired.Load()))
+	}
+	return err
 }
 
 // Resize makes the pool's numbers what after says.

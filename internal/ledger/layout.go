@@ -2,7 +2,9 @@ package ledger
 
 import (
 	"bytes"
+	"encoding/binary"
 	"sync/atomic"
+	"time"
 )
 
 // The limits of a pool, in every version of the layout so far.
@@ -11,11 +13,12 @@ const (
 	MaxParticipants = 8192 // holders and waiters
 	MaxItemBytes    = 124
 	CommandBytes    = 144
+	ConditionBytes  = 40
 )
 
 const (
 	magic   = 0x6e75726c6f6f70 // "poolrun" as a little-endian number
-	Version = 5
+	Version = 6
 )
 
 // A Ledger is the shared memory of a pool. Every field has a fixed width and a fixed offset:
@@ -42,7 +45,7 @@ type Ledger struct {
 	Ticket   atomic.Uint64 // the last ticket drawn
 
 	counters [numCounters]atomic.Uint64
-	Waits    Waits
+	Waits    Times
 
 	intent intent
 
@@ -52,7 +55,11 @@ type Ledger struct {
 	Unproven atomic.Uint32 // the pid namespace in which a holder's end would show: see pool/reap.go
 	pace     atomic.Uint32 // the most sleepers since all were told of a shorter line
 
-	_ [4096 - 284]byte
+	delay     atomic.Int64 // the least time between two starts, in nanoseconds
+	LastStart atomic.Int64 // when slots were last handed out
+	Holds     Times
+
+	_ [4096 - 416]byte // zero: see "Versions of the layout" in docs/design.md
 
 	holders      [MaxSlots]atomic.Uint32 // derived: the Ref that holds slot i
 	items        [MaxSlots]item
@@ -98,6 +105,11 @@ type Participant struct {
 	Claim   atomic.Uint64 // the number of its process's claim; 0: its process has given it up
 
 	command [CommandBytes]byte // the beginning of its command line, up to a NUL
+
+	Whole      atomic.Uint32        // 1: it asks for all slots, and its weight follows the size
+	Descriptor atomic.Uint32        // 1: it holds by its guard alone, which PID or a relative has open
+	condition  [ConditionBytes]byte // what the first in line waits for beside slots, up to a NUL
+	_          [16]byte             // zero
 }
 
 // A State says what a participant does.
@@ -168,18 +180,29 @@ type versionError struct{}
 func (versionError) Error() string { return "its ledger has another layout" }
 
 // Format makes a ledger of memory that is all zero: one that is forming.
-func (l *Ledger) Format(id uint64, gate uint64, created int64, size int, items []string) {
+func (l *Ledger) Format(id uint64, gate uint64, created int64, size int, items []string, delay int64) {
 	l.version.Store(Version)
 	l.ID.Store(id)
 	l.GateInode.Store(gate)
 	l.Created.Store(created)
 	l.size.Store(uint32(size))
+	l.delay.Store(delay)
 	l.hasItems.Store(uint32(min(len(items), 1)))
 	for i, text := range items[:min(len(items), MaxSlots)] {
 		l.items[i].length.Store(uint32(copy(l.items[i].text[:], text)))
 	}
 	l.Life.Store(LifeForming)
 	l.magic.Store(magic)
+}
+
+// HeadSize is the size of the part of a ledger that is the same in every version of the layout: the
+// magic number, and the version.
+const HeadSize = 12
+
+// VersionOf returns the version of the layout of a ledger that begins like this. It reports false for
+// the beginning of something else.
+func VersionOf(head [HeadSize]byte) (version uint32, ok bool) {
+	return binary.NativeEndian.Uint32(head[8:]), binary.NativeEndian.Uint64(head[:]) == magic
 }
 
 // Check reports whether the memory begins like a ledger that this program can read: ErrVersion if
@@ -225,6 +248,19 @@ func (l *Ledger) InUse() int { return bounded(&l.inUse, MaxSlots) }
 
 // Debt is how many tokens the gate still has to lose: see Tokens.
 func (l *Ledger) Debt() int { return bounded(&l.debt, MaxSlots) }
+
+// Delay is the least time between two starts.
+func (l *Ledger) Delay() time.Duration { return time.Duration(max(l.delay.Load(), 0)) }
+
+// DelayLeft is how much of the delay is left. A last start that seems to lie in the future, in a
+// ledger that somebody has scribbled on, delays nobody.
+func (l *Ledger) DelayLeft(now int64) time.Duration {
+	last := l.LastStart.Load()
+	if delay := l.Delay(); last != 0 && last <= now && time.Duration(now-last) < delay {
+		return delay - time.Duration(now-last)
+	}
+	return 0
+}
 
 // Waiting is the length of the line.
 func (l *Ledger) Waiting() int { return bounded(&l.waiting, MaxParticipants) }
@@ -273,6 +309,15 @@ func (rec *Participant) CommandText() []byte {
 }
 
 // SetCommand notes the beginning of a command line.
-func (rec *Participant) SetCommand(text string) {
-	clear(rec.command[copy(rec.command[:], text):])
+func (rec *Participant) SetCommand(text string) { setText(rec.command[:], text) }
+
+// ConditionText is what the participant waits for beside slots, if it is first in line; the bytes are
+// shared memory. SetCondition notes it.
+func (rec *Participant) ConditionText() []byte {
+	text, _, _ := bytes.Cut(rec.condition[:], []byte{0})
+	return text
 }
+
+func (rec *Participant) SetCondition(text string) { setText(rec.condition[:], text) }
+
+func setText(to []byte, text string) { clear(to[copy(to, text):]) }

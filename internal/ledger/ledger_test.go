@@ -23,7 +23,7 @@ func newMemory(t *testing.T, size int) *Memory {
 	t.Cleanup(func() { gate.Close() })
 	gate.CountSleeper()
 	m := &Memory{Ledger: new(Ledger), Gate: gate}
-	m.Format(1, gate.Inode, 0, size, nil)
+	m.Format(1, gate.Inode, 0, size, nil, 0)
 	m.Life.Store(LifeAlive)
 	return m
 }

@@ -4,6 +4,7 @@ package shm
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"strconv"
 	"syscall"
@@ -89,6 +90,21 @@ func (o *Object) TryOpen(file string, size int64, access Access) (Refusal, sysca
 		bare.Sys(unix.SYS_CLOSE, uintptr(fd), 0, 0, 0)
 	}
 	return refusal, errno
+}
+
+// ReadHead reads the first bytes of a file of the directory, whatever its size and owner are. It
+// returns io.ErrUnexpectedEOF if there are fewer.
+func ReadHead(file string, head []byte) error {
+	fd := openFile(file, unix.O_RDONLY)
+	if fd < 0 {
+		return bare.Error(bare.Errno(fd))
+	}
+	defer unix.Close(fd)
+	n, err := unix.Pread(fd, head, 0)
+	if err == nil && n < len(head) {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // openFile opens a file of the directory. A symbolic link is not followed. With O_NONBLOCK a FIFO of

@@ -1,15 +1,15 @@
-package cli
+package machine
 
 import (
 	"github.com/poolrun/poolrun/internal/bare"
 	"golang.org/x/sys/unix"
 )
 
-// onlineCPUs returns how many CPUs of the machine are online, or 0 if /proc does not say. It is bare
+// OnlineCPUs returns how many CPUs of the machine are online, or 0 if /proc does not say. It is bare
 // Go. runtime.NumCPU is not the same: it counts the CPUs that this process may run on
 // (sched_getaffinity(2)). A pool belongs to the machine, so its size must not depend on the affinity
 // of the process that creates it.
-func onlineCPUs() int {
+func OnlineCPUs() int {
 	fd := bare.Sys(unix.SYS_OPENAT, bare.AtCWD, bare.Pointer(bare.C("/proc/stat\x00")), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if fd < 0 {
 		return 0

@@ -1,4 +1,4 @@
-package cli
+package machine
 
 import "testing"
 
@@ -12,7 +12,7 @@ func TestOnlineCPUsAreCounted(t *testing.T) {
 			t.Errorf("cut at %d: %d CPUs", cut, count.cpus)
 		}
 	}
-	if onlineCPUs() < 1 {
+	if OnlineCPUs() < 1 {
 		t.Error("no CPU")
 	}
 }

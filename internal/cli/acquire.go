@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/poolrun/poolrun/pool"
+	"github.com/poolrun/poolrun/supervisor"
+)
+
+type acquireCommand struct {
+	FD descriptor `name:"fd" required:"" placeholder:"N" help:"Hold the slot by descriptor N, which is open on the file that \"poolrun path\" prints."`
+	request
+	voice
+}
+
+// execute acquires slots for the caller, and ends: they are held by the caller's descriptor.
+func (c *acquireCommand) execute(io.Writer) (exit, error) {
+	signals, err := supervisor.Catch()
+	if err != nil {
+		return exit{}, err
+	}
+	p, err := c.FD.open()
+	if err != nil {
+		return exit{}, err
+	}
+	defer p.Close()
+	if held, err := p.IsHeldBy(int(c.FD)); err != nil {
+		return exit{}, err
+	} else if held {
+		return exit{}, fmt.Errorf("descriptor %d holds a slot of pool %s already", c.FD, p.Name())
+	}
+	if _, slots, _ := heldByAncestor(p); slots != nil {
+		c.talk("poolrun runs in a slot of %s already, and needs no other", p.Name())
+		return exit{}, nil
+	}
+	caller := os.Getppid()
+	lease, err := c.acquire(signals, p, commandLineOf(caller), c.voice)
+	if err != nil {
+		return exit{}, err
+	}
+	c.talk("got slot %s after %v", joinInts(lease.Slots()), lease.Waited().Round(time.Millisecond))
+	if err := lease.HandOver(int(c.FD), caller); err != nil {
+		lease.Release()
+		return exit{}, err
+	}
+	return exit{}, nil
+}
+
+// commandLineOf is the command line of a process, with spaces between the arguments.
+func commandLineOf(pid int) string {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil {
+		return ""
+	}
+	return strings.ReplaceAll(strings.TrimSuffix(string(text), "\x00"), "\x00", " ")
+}
+
+// A descriptor is the number of a descriptor that poolrun has inherited.
+type descriptor int
+
+func (d *descriptor) UnmarshalText(text []byte) error {
+	return unmarshalNumber((*int)(d), text, "descriptor", 0, 1<<30)
+}
+
+// open opens the pool whose file the descriptor is.
+func (d descriptor) open() (*pool.Pool, error) { return pool.OpenByDescriptor(int(d)) }

@@ -1,0 +1,44 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/poolrun/poolrun/pool"
+	"golang.org/x/sys/unix"
+)
+
+type evictCommand struct {
+	Name   poolName   `arg:"" help:"The pool."`
+	Slot   int        `required:"" placeholder:"N" help:"Signal the command that holds slot N."`
+	Signal signalName `short:"s" default:"TERM" placeholder:"SIG" help:"Send SIG, a name or a number as for kill(1) (default: TERM)."`
+}
+
+func (c *evictCommand) execute(out io.Writer) (exit, error) {
+	p, err := pool.OpenToManage(c.Name.String())
+	if err != nil {
+		return exit{}, err
+	}
+	defer p.Close()
+	_, err = p.Signal(c.Slot, syscall.Signal(c.Signal))
+	return exit{}, err
+}
+
+// A signalName is the name of a signal, with or without SIG, or its number.
+type signalName syscall.Signal
+
+func (s *signalName) UnmarshalText(text []byte) error {
+	name := strings.ToUpper(string(text))
+	if n, err := strconv.ParseUint(name, 10, 8); err == nil && n <= 64 {
+		*s = signalName(n)
+		return nil
+	}
+	if n := unix.SignalNum("SIG" + strings.TrimPrefix(name, "SIG")); n != 0 {
+		*s = signalName(n)
+		return nil
+	}
+	return fmt.Errorf("invalid signal %q: want a name like TERM, or a number", text)
+}

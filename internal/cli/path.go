@@ -1,0 +1,27 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/poolrun/poolrun/pool"
+)
+
+type pathCommand struct {
+	Name poolName `arg:"" help:"The pool."`
+}
+
+func (c *pathCommand) execute(out io.Writer) (exit, error) {
+	// The pool is opened so that a script hears of a missing pool here, and not from the shell.
+	p, err := pool.OpenReadOnly(c.Name.String())
+	if err != nil {
+		return exit{}, err
+	}
+	p.Close()
+	path, err := pool.Path(c.Name.String())
+	if err != nil {
+		return exit{}, err
+	}
+	_, err = fmt.Fprintln(out, path)
+	return exit{}, err
+}

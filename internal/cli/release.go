@@ -1,0 +1,29 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+)
+
+type releaseCommand struct {
+	FD descriptor `name:"fd" required:"" placeholder:"N" help:"Return the slot that descriptor N holds."`
+}
+
+func (c *releaseCommand) execute(io.Writer) (exit, error) {
+	p, err := c.FD.open()
+	if err != nil {
+		return exit{}, err
+	}
+	defer p.Close()
+	err = p.ReleaseDescriptor(int(c.FD))
+	if errors.Is(err, fs.ErrNotExist) {
+		// In a slot of an ancestor, acquire has taken none.
+		if _, slots, _ := heldByAncestor(p); slots != nil {
+			return exit{}, nil
+		}
+		err = fmt.Errorf("descriptor %d holds no slot of pool %s", c.FD, p.Name())
+	}
+	return exit{}, err
+}

@@ -1,0 +1,138 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/poolrun/poolrun/internal/machine"
+	"github.com/poolrun/poolrun/pool"
+	"github.com/poolrun/poolrun/supervisor"
+)
+
+// A request is how run and acquire ask for slots.
+type request struct {
+	Timeout      duration   `short:"w" env:"POOLRUN_TIMEOUT" placeholder:"DUR" help:"Wait at most DUR for a slot, like 5s, 1m30s, 1d or 2.5 (default: wait for ever)."`
+	Nonblock     bool       `short:"n" help:"Do not wait: the same as --timeout 0."`
+	BusyExitCode busyCode   `short:"E" default:"75" env:"POOLRUN_BUSY_EXIT_CODE" placeholder:"N" help:"Exit with code N if there is no slot in time (default: 75)."`
+	Weight       weight     `short:"k" default:"1" placeholder:"N" help:"Take N slots at once, all or none; \"all\" takes every slot that the pool has (default: 1)."`
+	Priority     priority   `default:"0" placeholder:"N" help:"Wait with priority N, -20 to 19 as for nice(1): lower goes first, equals in order of arrival (default: 0)."`
+	MaxWaiting   lineLimit  `placeholder:"N" help:"Do not wait if N or more others wait already."`
+	Memfree      memorySize `placeholder:"SIZE" help:"When its turn comes, wait until SIZE of memory is available, like 512M or 4G."`
+	Load         loadLimit  `placeholder:"N" help:"When its turn comes, wait until the load average of the last minute is below N; 100% means one for each CPU."`
+}
+
+// A voice says how much poolrun reports.
+type voice struct {
+	Verbose bool `short:"v" help:"Report what poolrun waits for, how long it waited, and how long the command ran."`
+	Quiet   bool `short:"q" help:"Print only errors, and nothing if there is no slot in time."`
+}
+
+// warn prints a warning, unless --quiet is given.
+func (v voice) warn(format string, args ...any) {
+	if !v.Quiet {
+		say("warning: "+format, args...)
+	}
+}
+
+// talk prints a message if --verbose is given.
+func (v voice) talk(format string, args ...any) {
+	if v.Verbose {
+		say(format, args...)
+	}
+}
+
+// acquire acquires the slots. text is what Status shows for the process. A deadly signal ends the wait.
+// A signal that stops poolrun does not cost it its place in line.
+func (r *request) acquire(signals *supervisor.Signals, p *pool.Pool, text string, v voice) (*pool.Lease, error) {
+	conditions, err := r.conditions()
+	if err != nil {
+		return nil, err
+	}
+	if r.Timeout == (duration{isGiven: true}) {
+		r.Nonblock, r.Timeout = true, duration{}
+	}
+	ctx, end := signals.Context(r.Timeout.after(time.Now()), p.Suspend)
+	defer end()
+	lease, err := r.acquireUntil(ctx, p, append(conditions, pool.WithCommand(text)), v)
+	if interrupted, ok := errors.AsType[supervisor.Interrupted](context.Cause(ctx)); ok {
+		if lease != nil { // acquired just as the signal arrived
+			lease.Release()
+		}
+		return nil, interrupted
+	}
+	return lease, err
+}
+
+func (r *request) acquireUntil(ctx context.Context, p *pool.Pool, options []pool.Option, v voice) (*pool.Lease, error) {
+	options = append(options, pool.WithPriority(int(r.Priority)))
+	if r.Weight == allSlots {
+		options = append(options, pool.WithAllSlots())
+	} else {
+		options = append(options, pool.WithWeight(int(r.Weight)))
+	}
+	if r.MaxWaiting.isGiven {
+		options = append(options, pool.WithMaxWaiting(r.MaxWaiting.number))
+	}
+	if r.Nonblock {
+		ctx.Done() // take signals: the process that has the ledger lock may be stopped
+		lease, err := p.TryAcquire(options...)
+		return lease, r.explain(err, p, v)
+	}
+	progress, stop := context.WithCancel(ctx)
+	defer stop()
+	var line waitLine
+	defer line.end() // the terminal is the command's then
+	switch {
+	case v.Verbose:
+		options = append(options, pool.OnWait(func() { go reportWait(progress, p) }))
+	case !v.Quiet:
+		options = append(options, pool.OnWait(func() { go line.show(progress, p) }))
+	}
+	lease, err := p.Acquire(ctx, options...)
+	return lease, r.explain(err, p, v)
+}
+
+// explain makes a busyError of an error that means that there was no slot in time.
+func (r *request) explain(err error, p *pool.Pool, v voice) error {
+	text := ""
+	switch about, _ := errors.AsType[*pool.Error](err); {
+	case errors.Is(err, context.DeadlineExceeded) && about != nil: // slots were not the reason
+		text = fmt.Sprintf("%v, for %v", about, r.Timeout)
+	case errors.Is(err, context.DeadlineExceeded):
+		text = fmt.Sprintf("no free slot in pool %s within %v", p.Name(), r.Timeout)
+	case errors.Is(err, pool.ErrBusy):
+		text = err.Error()
+	default:
+		return err
+	}
+	if v.Quiet {
+		text = ""
+	}
+	return busyError{text, int(r.BusyExitCode)}
+}
+
+// conditions returns the conditions that hold the first in line. It returns an error if they cannot be
+// checked.
+func (r *request) conditions() (options []pool.Option, err error) {
+	if want := r.Memfree.bytes; want > 0 {
+		if _, err := machine.AvailableMemory(); err != nil {
+			return nil, fmt.Errorf("cannot find out how much memory is available: %w", err)
+		}
+		options = append(options, pool.WithCondition(r.Memfree.String()+" of free memory", func() bool {
+			available, err := machine.AvailableMemory()
+			return err == nil && available >= want
+		}))
+	}
+	if limit := float64(r.Load); limit > 0 {
+		if _, err := machine.Load(); err != nil {
+			return nil, fmt.Errorf("cannot find out the load: %w", err)
+		}
+		options = append(options, pool.WithCondition(fmt.Sprintf("a load below %.4g", limit), func() bool {
+			load, err := machine.Load()
+			return err == nil && load < limit
+		}))
+	}
+	return options, nil
+}

@@ -1,0 +1,22 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/poolrun/poolrun/pool"
+)
+
+type waitCommand struct {
+	Name    poolName `arg:"" help:"The pool."`
+	Timeout duration `short:"w" placeholder:"DUR" help:"Wait at most DUR, then exit with code 75."`
+}
+
+func (c *waitCommand) execute(io.Writer) (exit, error) {
+	p, err := pool.OpenToManage(c.Name.String())
+	if err != nil {
+		return exit{}, err
+	}
+	defer p.Close()
+	return exit{}, waitAtMost(c.Timeout, p.WaitIdle, fmt.Sprintf("pool %s is still in use", p.Name()))
+}

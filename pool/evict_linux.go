@@ -1,0 +1,100 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/poolrun/poolrun/internal/ledger"
+	"golang.org/x/sys/unix"
+)
+
+// Signal sends a signal to the process that holds a slot: to its command, if there is one, and
+// otherwise to the process itself. It returns that process's pid. It never signals a process that has
+// got the pid later. Errors are ErrInvalid for a slot that the pool does not have, ErrFree if nobody
+// holds the slot, ErrUnavailable if the process has ended or is in another namespace, ErrPermission
+// if the caller may not signal it, and ErrStuck.
+func (p *Pool) Signal(slot int, n syscall.Signal) (pid int, err error) {
+	err = p.use(func() error {
+		if _, _, err := p.reapHolders(p.open, lockLimit); err != nil {
+			return err
+		}
+		for try := range 100 {
+			err := p.update(p.open, lockLimit, func() error {
+				pid, err = p.signal(slot, n)
+				return err
+			})
+			if err != errStarting || try == 99 {
+				return err
+			}
+			time.Sleep(time.Millisecond)
+		}
+		return nil
+	})
+	return pid, err
+}
+
+// errStarting says that a holder's command runs, and its supervisor has not noted so yet.
+var errStarting error = problem("the command is being started")
+
+// signal opens a pidfd, checks that it is of the process that the record means, and signals through
+// it. A pidfd never means another process (pidfd_open(2)). It runs under the ledger lock, so that the
+// slot cannot get another holder in between.
+func (p *Pool) signal(slot int, n syscall.Signal) (pid int, err error) {
+	r := p.mem.Holder(slot)
+	if size := p.mem.Size(); slot < 0 || slot >= size && r == 0 {
+		return 0, &Error{fmt.Sprintf("slot %d", slot), ErrInvalid, fmt.Errorf("pool %s has %s, from 0 on", p.name, count(size, "slot"))}
+	}
+	if r == 0 {
+		return 0, &Error{p.name, ErrFree, fmt.Errorf("slot %d is free", slot)}
+	}
+	rec, err := p.mem.At(r)
+	if err != nil {
+		return 0, err
+	}
+	pid, latest, err := p.processOf(rec)
+	if err != nil {
+		return 0, err
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil && err != unix.ESRCH {
+		return 0, err
+	}
+	var path statPath
+	stat, isThere := procStat{}, err == nil
+	if isThere {
+		defer unix.Close(fd)
+		stat, isThere = readStat(path.of(int32(pid)))
+	}
+	if !isThere || stat.start > latest {
+		return 0, &Error{p.name, ErrUnavailable, fmt.Errorf("process %d has ended, and what it has left behind holds slot %d", pid, slot)}
+	}
+	if err := unix.PidfdSendSignal(fd, n, nil, 0); err != nil {
+		return 0, &Error{p.name, kindOf(err), fmt.Errorf("cannot signal process %d: %w", pid, err)}
+	}
+	return pid, nil
+}
+
+// processOf returns the pid of a holder's command, or of the holder itself if it has none, and the
+// latest moment at which that process can have started, in ticks.
+func (p *Pool) processOf(rec *ledger.Participant) (pid int, latest uint64, err error) {
+	pid, latest = int(rec.CommandPID.Load()), rec.CommandSeen.Load()
+	isNoted := pid > 0 || rec.Descriptor.Load() != 0
+	if pid <= 0 {
+		pid = int(rec.PID.Load())
+	}
+	switch {
+	case pid <= 0:
+		return 0, 0, ledger.Damage("a participant has an impossible pid")
+	case rec.PIDNamespace.Load() != p.self.pidNamespace || !procIsOwn():
+		return 0, 0, &Error{p.name, ErrUnavailable, fmt.Errorf("process %d is in another pid namespace", pid)}
+	case !isNoted: // it has started before it came
+		latest = uint64(max(rec.Since.Load()+int64(p.mem.Clock), 0)) / tick
+	case rec.TimeNamespace.Load() != p.self.timeNamespace:
+		return 0, 0, &Error{p.name, ErrUnavailable, errors.New("the holder is in another time namespace")}
+	case latest == 0:
+		return 0, 0, errStarting
+	}
+	return pid, latest, nil
+}

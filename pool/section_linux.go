@@ -1,0 +1,126 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/poolrun/poolrun/internal/ledger"
+	"github.com/poolrun/poolrun/internal/shm"
+	"golang.org/x/sys/unix"
+)
+
+// A section is a stretch of a program, most often a shell script, that holds slots by a descriptor of
+// the ledger that the program has opened itself. The guard is locked on that open file description,
+// so the slots are held until its last copy is closed, and no process of poolrun stays.
+
+// Path is the path of the file to open for HandOver: the pool's ledger.
+func Path(name string) (string, error) {
+	name, err := CheckName(name)
+	return shm.Path(ledgerFile(name)), err
+}
+
+// OpenByDescriptor opens the pool whose ledger this process has open as a descriptor. It returns
+// ErrInvalid if the descriptor is none of a pool's ledger, and errors as from Open.
+func OpenByDescriptor(fd int) (*Pool, error) {
+	invalid := func(why error) error {
+		return &Error{fmt.Sprintf("descriptor %d", fd), ErrInvalid, why}
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, invalid(errors.New("it is not open"))
+	}
+	// The link has another directory if that of the objects is mounted elsewhere too.
+	link, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+	if err != nil {
+		return nil, invalid(err)
+	}
+	if st.Nlink == 0 {
+		link = strings.TrimSuffix(link, " (deleted)")
+	}
+	name, isLedger := nameOfLedger(filepath.Base(link))
+	if !isLedger {
+		return nil, invalid(errors.New("it is not the file of a pool"))
+	}
+	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); err == nil && flags&unix.O_ACCMODE == unix.O_WRONLY {
+		return nil, invalid(fmt.Errorf("it is open for writing only, and to open a file like that empties it: open pool %s with %d<", name, fd))
+	}
+	p, err := Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if !p.isLedger(&st) {
+		p.Close()
+		return nil, invalid(fmt.Errorf("pool %s was destroyed, or is another one by now", name))
+	}
+	return p, nil
+}
+
+// HandOver hands the lease over to a descriptor of the pool's ledger: the slots are held until the last
+// copy of it, in whatever process, is closed, or until ReleaseDescriptor. Status shows this pid for
+// them. The lease is released, as far as this process is concerned. It returns ErrInvalid, with
+// nothing changed, if slots are held by the descriptor already.
+//
+// If the process is killed on the way, the slots are held by the descriptor or by nobody.
+func (l *Lease) HandOver(fd, pid int) error {
+	return l.use(func() error {
+		p := l.pool
+		// Under the ledger lock, so that only one of two callers succeeds.
+		return p.update(p.open, lockLimit, func() error {
+			if r, err := p.guardedBy(fd); err != nil {
+				return err
+			} else if r != 0 {
+				return &Error{fmt.Sprintf("descriptor %d", fd), ErrInvalid, fmt.Errorf("it holds a slot of pool %s already", p.name)}
+			}
+			l.rec.PID.Store(int32(pid))
+			l.rec.CommandSeen.Store(ticks())
+			l.rec.Descriptor.Store(1)
+			if err := lockGuard(fd, l.id); err != nil {
+				return err
+			}
+			p.abandon(l.holding) // the guard alone counts from now on
+			l.released = true
+			return nil
+		})
+	})
+}
+
+// IsHeldBy reports whether slots of the pool are held by a descriptor.
+func (p *Pool) IsHeldBy(fd int) (held bool, err error) {
+	err = p.use(func() error {
+		r, err := p.guardedBy(fd)
+		held = r != 0
+		return err
+	})
+	return held, err
+}
+
+// ReleaseDescriptor gives back the slots that are held by a descriptor, and leaves it open. It returns
+// fs.ErrNotExist if there are none. If the change fails after the guard is unlocked, the slots are
+// taken back as those of a dead holder.
+func (p *Pool) ReleaseDescriptor(fd int) error {
+	return p.use(func() error {
+		return p.update(p.open, lockLimit, func() error {
+			r, err := p.guardedBy(fd)
+			if err != nil {
+				return err
+			}
+			if r == 0 {
+				return fs.ErrNotExist
+			}
+			rec, err := p.mem.At(r)
+			if err != nil {
+				return err
+			}
+			h := holding{id: p.leaseID(r, rec), rec: rec}
+			if err := shm.SetLock(fd, shm.Unlocked, guardByte(h.id.ticket)); err != nil {
+				return err
+			}
+			return p.end(h, ledger.OpGive, ledger.CountReleased)
+		})
+	})
+}

@@ -1,0 +1,87 @@
+package supervisor
+
+import (
+	"syscall"
+	"time"
+
+	"github.com/poolrun/poolrun/internal/bare"
+	"golang.org/x/sys/unix"
+)
+
+// A runLimit ends a command that runs for too long, as timeout(1) does: by SIGTERM and SIGCONT, and
+// after a while by SIGKILL. Times are those of CLOCK_BOOTTIME, in nanoseconds; 0 stands for never.
+type runLimit struct {
+	next   int64 // when the next signal is due
+	after  time.Duration
+	passed bool // SIGTERM was sent
+}
+
+// never is a time that does not come.
+const never time.Duration = 1<<63 - 1
+
+func newRunLimit(most, killAfter time.Duration) (l runLimit) {
+	l.after = killAfter
+	l.setNext(most)
+	return l
+}
+
+// setNext makes the next signal due after a while; 0 stands for never.
+func (l *runLimit) setNext(after time.Duration) {
+	if l.next = 0; after > 0 && after < never {
+		l.next = max(1, bare.BootTime()+int64(after))
+		if l.next < int64(after) { // beyond the end of time
+			l.next = 0
+		}
+	}
+}
+
+// enforce sends what is due by a function, which signals the whole job.
+func (l *runLimit) enforce(signal func(syscall.Signal)) {
+	switch {
+	case l.next == 0 || bare.BootTime() < l.next:
+	case l.passed:
+		signal(unix.SIGKILL)
+		l.setNext(killInterval) // for what was just being forked
+	default:
+		l.passed = true
+		signal(unix.SIGTERM)
+		signal(unix.SIGCONT) // a stopped process acts on SIGTERM only when it continues
+		l.setNext(max(l.after, 1))
+	}
+}
+
+// killInterval is how often SIGKILL is repeated.
+const killInterval = 100 * time.Millisecond
+
+// earlier returns the earlier of a time and the time at which the next signal is due. The zero time
+// stands for never.
+func (l *runLimit) earlier(t time.Time) time.Time {
+	if l.next == 0 {
+		return t
+	}
+	due := time.Now().Add(time.Duration(l.next - bare.BootTime()))
+	if t.IsZero() || due.Before(t) {
+		return due
+	}
+	return t
+}
+
+// signalJob signals the command, and those of its descendants that are in its process group: what
+// timeout(1) reaches by a process group of its own. The group as a whole gets the signal only if the
+// command leads it, since otherwise it is this process's too.
+func (s *supervision) signalJob(n syscall.Signal) {
+	if groupOf(s.pid) == s.pid {
+		bare.Sys(unix.SYS_KILL, uintptr(-s.pid), uintptr(n), 0, 0)
+		return
+	}
+	group := groupOf(s.pid)
+	family := descendants(s.pid)
+	if bare.Errno(bare.Sys(unix.SYS_KILL, uintptr(s.pid), uintptr(n), 0, 0)) == unix.EPERM {
+		s.refused |= setOf(n)
+	}
+	for _, r := range family {
+		if r.group == group {
+			r.signal(n)
+		}
+	}
+}
