@@ -118,6 +118,7 @@ type status struct {
 		Position int
 		PID      int
 		Command  string
+		WaitsFor string `json:"waits_for"`
 	}
 	Counters struct {
 		Acquired, Released, Busy, Cancelled, Reclaimed uint64
