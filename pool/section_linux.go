@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/poolrun/poolrun/internal/crash"
 	"github.com/poolrun/poolrun/internal/ledger"
 	"github.com/poolrun/poolrun/internal/shm"
 	"golang.org/x/sys/unix"
@@ -79,9 +80,11 @@ func (l *Lease) HandOver(fd, pid int) error {
 			l.rec.PID.Store(int32(pid))
 			l.rec.CommandSeen.Store(ticks())
 			l.rec.Descriptor.Store(1)
+			crash.Point("descriptor noted")
 			if err := lockGuard(fd, l.id); err != nil {
 				return err
 			}
+			crash.Point("descriptor locked")
 			p.abandon(l.holding) // the guard alone counts from now on
 			l.released = true
 			return nil
@@ -120,6 +123,7 @@ func (p *Pool) ReleaseDescriptor(fd int) error {
 			if err := shm.SetLock(fd, shm.Unlocked, guardByte(h.id.ticket)); err != nil {
 				return err
 			}
+			crash.Point("descriptor unlocked")
 			return p.end(h, ledger.OpGive, ledger.CountReleased)
 		})
 	})

@@ -106,6 +106,7 @@ type status struct {
 	InUse     int `json:"in_use"`
 	Available int
 	Waiting   int
+	Draining  bool
 	Holders   []struct {
 		Slots      []int
 		PID        int

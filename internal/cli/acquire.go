@@ -9,6 +9,7 @@ import (
 
 	"github.com/poolrun/poolrun/pool"
 	"github.com/poolrun/poolrun/supervisor"
+	"golang.org/x/sys/unix"
 )
 
 type acquireCommand struct {
@@ -67,4 +68,14 @@ func (d *descriptor) UnmarshalText(text []byte) error {
 }
 
 // open opens the pool whose file the descriptor is.
-func (d descriptor) open() (*pool.Pool, error) { return pool.OpenByDescriptor(int(d)) }
+func (d descriptor) open() (*pool.Pool, error) {
+	if _, err := unix.FcntlInt(uintptr(d), unix.F_GETFD, 0); err != nil {
+		return nil, closedError{d}
+	}
+	return pool.OpenByDescriptor(int(d))
+}
+
+// A closedError means that poolrun has not inherited a descriptor.
+type closedError struct{ descriptor }
+
+func (c closedError) Error() string { return fmt.Sprintf("descriptor %d is not open", c.descriptor) }

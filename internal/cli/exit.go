@@ -130,6 +130,9 @@ func hint(err error) string {
 	if command, ok := errors.AsType[commandError](err); ok && command.isMissing() && isAssignment(command.name) {
 		return "to set a variable for the command, use env(1): poolrun ... -- env " + printable(command.name) + " COMMAND"
 	}
+	if closed, ok := errors.AsType[closedError](err); ok {
+		return fmt.Sprintf("some shells, such as ksh, close it for commands: add %d<&%d to the command", closed.descriptor, closed.descriptor)
+	}
 	about, ok := errors.AsType[*pool.Error](err)
 	if !ok {
 		return ""
