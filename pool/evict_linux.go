@@ -57,20 +57,21 @@ func (p *Pool) signal(slot int, n syscall.Signal) (pid int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	ended := &Error{p.name, ErrUnavailable, fmt.Errorf("process %d has ended, and what it has left behind holds slot %d", pid, slot)}
 	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil && err != unix.ESRCH {
-		return 0, err
+	if err == unix.ESRCH {
+		return 0, ended
 	}
-	var path statPath
-	stat, isThere := procStat{}, err == nil
-	if isThere {
+	if err == nil {
 		defer unix.Close(fd)
-		stat, isThere = readStat(path.of(int32(pid)))
+		var path statPath
+		if stat, ok := readStat(path.of(int32(pid))); ok && stat.start <= latest {
+			err = unix.PidfdSendSignal(fd, n, nil, 0)
+		} else if err = unix.PidfdSendSignal(fd, 0, nil, 0); ok || err != unix.EPERM { // not hidden (hidepid in proc(5))
+			return 0, ended
+		}
 	}
-	if !isThere || stat.start > latest {
-		return 0, &Error{p.name, ErrUnavailable, fmt.Errorf("process %d has ended, and what it has left behind holds slot %d", pid, slot)}
-	}
-	if err := unix.PidfdSendSignal(fd, n, nil, 0); err != nil {
+	if err != nil {
 		return 0, &Error{p.name, kindOf(err), fmt.Errorf("cannot signal process %d: %w", pid, err)}
 	}
 	return pid, nil
