@@ -60,18 +60,21 @@ func newTerminal(t *testing.T) *terminal {
 	shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	mustStart(t, shell)
 	term := &terminal{t: t, pty: pty}
-	go func() {
-		for buffer := make([]byte, 4096); ; {
-			n, err := pty.Read(buffer)
-			if err != nil {
-				return
-			}
-			term.lock.Lock()
-			term.shown.Write(buffer[:n])
-			term.lock.Unlock()
-		}
-	}()
+	go term.read()
 	return term
+}
+
+// read notes what is shown, until the terminal is closed.
+func (term *terminal) read() {
+	for buffer := make([]byte, 4096); ; {
+		n, err := term.pty.Read(buffer)
+		if err != nil {
+			return
+		}
+		term.lock.Lock()
+		term.shown.Write(buffer[:n])
+		term.lock.Unlock()
+	}
 }
 
 func (term *terminal) typed(text string) {

@@ -42,7 +42,9 @@ func (l *waitLine) show(ctx context.Context, p *pool.Pool) {
 		case <-ctx.Done():
 			return
 		}
-		if unix.Flock(tty, unix.LOCK_EX|unix.LOCK_NB) == nil && isForeground(2) {
+		if !isForeground(2) {
+			unix.Flock(tty, unix.LOCK_UN)
+		} else if unix.Flock(tty, unix.LOCK_EX|unix.LOCK_NB) == nil {
 			if text := describeOwnWait(p); text != "" {
 				l.draw("poolrun: " + printable(text))
 			}

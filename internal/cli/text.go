@@ -22,7 +22,7 @@ func writeText(out io.Writer, s pool.Status, on page) error {
 	on.line(useBar(s, on.width), colorOfUse(s))
 	on.table(holderTable(s))
 	on.table(waiterTable(s))
-	on.table(timesTable(s))
+	on.table(timesTable(s, on.width < defaultWidth))
 	for _, text := range s.Notices {
 		on.wrap(strings.Fields("note: "+printable(text)), yellow)
 	}
@@ -100,8 +100,9 @@ func waiterTable(s pool.Status) (t table) {
 	return t
 }
 
-// timesTable shows how many waits, and how many holds, took up to a time.
-func timesTable(s pool.Status) (t table) {
+// timesTable shows how many waits, and how many holds, took up to a time. A narrow page gets no columns
+// without any.
+func timesTable(s pool.Status, isNarrow bool) (t table) {
 	if s.Waits.Count == 0 {
 		return t
 	}
@@ -124,6 +125,11 @@ func timesTable(s pool.Status) (t table) {
 			mean = row.times.Sum / time.Duration(n)
 		}
 		t.add(append(cells, shortNumber(row.times.Count-below), shortDuration(mean), shortDuration(row.times.Max)), false)
+	}
+	for i := len(s.Waits.Buckets) + 1; i > 0 && isNarrow; i-- {
+		if t.rows[0][i] == "0" && t.rows[1][i] == "0" {
+			t.drop(i)
+		}
 	}
 	return t
 }
