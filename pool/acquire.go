@@ -86,8 +86,8 @@ func newRequest(options []Option) (request, error) {
 // It returns ctx's error as soon as ctx is done, ErrDestroyed if the pool is destroyed, and
 // ErrClosed if it is closed in the meantime. It returns ErrTooHeavy if the pool has, or gets while
 // the request waits, fewer slots than were asked for. (A pool of size 0 is paused, and is waited
-// for.) Other errors are ErrInvalid, ErrDraining, ErrFull, ErrDamaged and ErrUnavailable. After an
-// error the caller holds nothing and is not in line.
+// for.) With WithMaxWaiting it returns ErrBusy. Other errors are ErrInvalid, ErrDraining, ErrFull,
+// ErrDamaged and ErrUnavailable. After an error the caller holds nothing and is not in line.
 func (p *Pool) Acquire(ctx context.Context, options ...Option) (lease *Lease, err error) {
 	if err := cause(ctx); err != nil {
 		return nil, err
@@ -108,23 +108,18 @@ func (p *Pool) Acquire(ctx context.Context, options ...Option) (lease *Lease, er
 	if err != nil || lease != nil {
 		return lease, err
 	}
-	// The caller's function may close the pool, panic, or end its goroutine.
-	waits := false
+	// The caller's functions may close the pool, panic, or end this goroutine.
+	returned := false
 	defer func() {
-		if !waits {
+		if !returned {
 			p.use(func() error { return place.leaveLine(context.Canceled) })
 		}
 	}()
 	if req.onWait != nil {
 		req.onWait()
 	}
-	waits = true
-	err = p.use(func() error {
-		ctx, cancel := p.untilClosed(ctx)
-		defer cancel()
-		lease, err = place.wait(ctx)
-		return err
-	})
+	lease, err = place.wait(ctx)
+	returned = true
 	return lease, err
 }
 

@@ -17,9 +17,9 @@ type condition struct {
 
 // WithCondition holds the request at the head of the line until isMet returns true. text says in a few
 // words what is waited for, like "4 GB of free memory", and Status shows its beginning. isMet is
-// called when the request comes, and when it is first in line and could have its slots; then at least
-// once a second. It must return soon, and must not use the pool. If it panics, the request leaves the
-// line. With several conditions, all have to be met.
+// called when the request comes and whenever it looks whether it can have its slots, and at least once
+// a second while only the condition holds it. It must return soon. If it panics, the request leaves
+// the line. With several conditions, all have to be met.
 func WithCondition(text string, isMet func() bool) Option {
 	return func(r request) request {
 		r.conditions = append(r.conditions[:len(r.conditions):len(r.conditions)], condition{text, isMet})

@@ -111,7 +111,7 @@ func TestAWaiterWithoutAWeightIsDamage(t *testing.T) {
 	for _, weight := range []uint32{0, MaxSlots + 1} {
 		place.rec.Weight.Store(weight)
 		err := p.use(func() error {
-			v, err := place.look(t.Context())
+			v, err := place.look(t.Context(), "")
 			if v.lease != nil {
 				t.Errorf("weight %d: a lease on slots %v", weight, v.lease.Slots())
 			}

@@ -139,7 +139,7 @@ func (m *model) Look(t *rapid.T) {
 	w := living(t, m.line)
 	tooHeavy := m.size > 0 && w.weight > m.size
 	served := !tooHeavy && m.line[0] == w && m.fits(w.weight)
-	v, err := w.place.look(context.Background())
+	v, err := w.place.look(context.Background(), "")
 	switch {
 	case tooHeavy && errors.Is(err, ErrTooHeavy):
 		w.place.leaveLine(err)

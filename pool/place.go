@@ -41,33 +41,41 @@ const (
 	longSleep = 1000 * time.Hour
 )
 
-func (pl *place) wait(ctx context.Context) (*Lease, error) {
+// wait waits for the slots. After an error the place is not in line any more.
+func (pl *place) wait(ctx context.Context) (lease *Lease, err error) {
+	ctx, cancel := pl.pool.untilClosed(ctx)
+	defer cancel()
 	defer func() { pl.watch.stop() }()
-	for {
-		v, err := pl.look(ctx)
-		if err == nil && v.lease != nil {
-			return v.lease, nil
-		}
-		reaped := 0
-		if err == nil && v.first {
-			reaped, err = pl.guardGate(ctx, &v)
-		} else {
-			pl.leaveGate()
-		}
-		if err == nil && reaped == 0 {
-			err = pl.pool.sleep(ctx, pl, v)
-		}
-		if err != nil {
-			pl.leaveLine(err)
-			return nil, pl.explainWait(err)
-		}
+	for lease == nil && err == nil {
+		unmet := pl.request.unmetCondition() // the caller's code
+		err = pl.pool.use(func() (err error) {
+			if lease, err = pl.lookAndSleep(ctx, unmet); err != nil {
+				pl.leaveLine(err)
+			}
+			return err
+		})
 	}
+	return lease, pl.explainWait(err)
+}
+
+// lookAndSleep takes the slots if it can, and otherwise sleeps until it has to look again.
+func (pl *place) lookAndSleep(ctx context.Context, unmet string) (*Lease, error) {
+	v, err := pl.look(ctx, unmet)
+	if err != nil || v.lease != nil {
+		return v.lease, err
+	}
+	if !v.first {
+		pl.leaveGate()
+	} else if reaped, err := pl.guardGate(ctx, &v); reaped > 0 || err != nil {
+		return nil, err
+	}
+	return nil, pl.pool.sleep(ctx, pl, v)
 }
 
 // explainWait adds to the error of a deadline what the place waited for beside slots.
 func (pl *place) explainWait(err error) error {
 	if pl.request.unmet != "" && errors.Is(err, context.DeadlineExceeded) {
-		return &Error{pl.pool.name, errNotYet, waitsFor{pl.request.unmet, err}}
+		return &Error{pl.pool.name, errTooLate, waitsFor{pl.request.unmet, err}}
 	}
 	return err
 }
@@ -119,10 +127,9 @@ type view struct {
 	limit time.Duration // how long it may sleep
 }
 
-// look blocks on the ledger lock until ctx is done.
-func (pl *place) look(ctx context.Context) (v view, err error) {
+// look blocks on the ledger lock until ctx is done. unmet is a condition that is not met, "" for none.
+func (pl *place) look(ctx context.Context, unmet string) (v view, err error) {
 	p, rec := pl.pool, pl.rec
-	unmet := pl.request.unmetCondition() // it may take time, which the lock must not
 	err = p.update(ctx, 0, func() error {
 		if rec.State.Load() != ledger.StateWaiting || rec.Ticket.Load() != pl.id.ticket {
 			return errNotOwn
