@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,9 +16,11 @@ func TestAConditionKeepsTheOrder(t *testing.T) {
 	p := newTestPool(t, Config{Size: 3})
 	var met atomic.Bool
 	served := make(chan int, 3)
+	var requests sync.WaitGroup
+	defer requests.Wait()
 	for i, options := range [][]Option{{WithCondition("a sign", met.Load)}, nil, {WithWeight(2)}} {
-		go func() {
-			lease, err := p.Acquire(t.Context(), options...)
+		requests.Go(func() {
+			lease, err := p.Acquire(context.Background(), options...)
 			if err != nil {
 				t.Error(err)
 			} else {
@@ -27,7 +30,7 @@ func TestAConditionKeepsTheOrder(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-		}()
+		})
 		eventually(t, "one more in line", func() bool { return len(mustStatus(t, p).Waiters) == i+1 })
 	}
 	if w := mustStatus(t, p).Waiters[0]; w.Condition != "a sign" {
