@@ -2,10 +2,13 @@ package tests
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -67,4 +70,53 @@ func TestALedgerOfAnotherLayoutIsNotTouched(t *testing.T) {
 			wantNothingLeft(t, name)
 		}
 	}
+}
+
+// unzip writes an unzipped file.
+func unzip(t testing.TB, from, to string) {
+	t.Helper()
+	zipped, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer zipped.Close()
+	reader, err := gzip.NewReader(zipped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := io.ReadAll(reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// testdata/pool-0.1.0 has the files of a pool that version 0.1.0 has made and used. Every release 0.1.x
+// uses it: see "Versions of the layout" in docs/design.md.
+func TestAPoolOfTheFirstReleaseIsUsable(t *testing.T) {
+	name := freeName(t)
+	unzip(t, "testdata/pool-0.1.0/ledger.gz", ledgerOf(name))
+	unzip(t, "testdata/pool-0.1.0/semaphore.gz", semaphoreOf(name))
+	var st syscall.Stat_t
+	if err := syscall.Stat(semaphoreOf(name), &st); err != nil {
+		t.Fatal(err)
+	}
+	const inodeOfSemaphore = 24
+	patch(t, ledgerOf(name), inodeOfSemaphore, binary.NativeEndian.AppendUint64(nil, st.Ino)...)
+
+	s := statusOf(t, name)
+	if n := s.Counters; s.Size != 3 || s.Available != 3 || n.Acquired != 6 || n.Released != 5 || n.TimedOut != 1 || n.Busy != 1 || n.Reclaimed != 1 {
+		t.Errorf("%+v", s)
+	}
+	wantResult(t, poolrun(t, "repair", name), 0, "^pool "+name+" is sound\n$")
+	wantResult(t, poolrun(t, "status", name), 0, `\(1ms between two starts\)`)
+	wantResult(t, poolrun(t, "-p", name, "-k", "all", "sh", "-c", `printf %s "$POOLRUN_ITEM" | tr '\n' ,`), 0, "^red,green,blue$")
+	release := holdSlot(t, name)
+	waiter := mustStart(t, poolrun(t, "-p", name, "-k", "all", "true"))
+	waitForLine(t, name, 1)
+	release()
+	wantExit(t, 0, waiter)
+	wantUsable(t, name)
 }

@@ -38,7 +38,7 @@ var metrics = []metric{
 	{"timed_out_total", "counter", "Commands whose wait was too long.", func(s pool.Status) float64 { return float64(s.Counters.TimedOut) }},
 	{"busy_total", "counter", "Commands that did not want to wait.", func(s pool.Status) float64 { return float64(s.Counters.Busy) }},
 	{"cancelled_total", "counter", "Commands that left the line for another reason.", func(s pool.Status) float64 { return float64(s.Counters.Cancelled) }},
-	{"reclaimed_total", "counter", "Holders that died with their slots, which were taken back.", func(s pool.Status) float64 { return float64(s.Counters.Reclaimed) }},
+	{"reclaimed_total", "counter", "Holders that ended without returning their slots, which were taken back.", func(s pool.Status) float64 { return float64(s.Counters.Reclaimed) }},
 }
 
 // histograms are the metrics that are histograms.
