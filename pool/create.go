@@ -30,7 +30,8 @@ type Config struct {
 	Group *int        // gid of both files; nil for the caller's
 	Items []string    // what each slot stands for: none, or one for each slot
 
-	// Delay is the least time between two starts: slots are handed out at most that often.
+	// Delay is the least time between two starts, at most 366 days: slots are handed out at most
+	// that often.
 	Delay time.Duration
 }
 
@@ -53,8 +54,8 @@ func (c Config) check() (Config, error) {
 		return invalid(fmt.Sprintf("mode %#o", c.Mode), "the owner must be able to read and write")
 	case c.Group != nil && (*c.Group < 0 || *c.Group >= math.MaxUint32):
 		return invalid(fmt.Sprintf("group %d", *c.Group), "a group's number is 0 to 4294967294")
-	case c.Delay < 0:
-		return invalid(fmt.Sprintf("delay %v", c.Delay), "it is negative")
+	case c.Delay < 0 || c.Delay > ledger.MaxDelay:
+		return invalid(fmt.Sprintf("delay %v", c.Delay), "a delay is 0 to 366 days")
 	case len(c.Items) != 0 && len(c.Items) != c.Size:
 		return invalid("items", fmt.Sprintf("there are %d for %d slots", len(c.Items), c.Size))
 	}

@@ -14,14 +14,15 @@ import (
 )
 
 // intentAt is the offset of the intent in a ledger: see the test of the layout.
-const intentAt = 232
+const intentAt = 248
 
 // The parts of a ledger that the fuzzer changes, one after the other in its input: the
 // header, the first holders, the first records.
 var fuzzed = []struct{ at, length int64 }{
 	{0, intentAt + 32},
+	{304, 112}, // delay, last start and hold times
 	{4096, 32},
-	{4096 + 4*4096 + 128*4096, 6 * 256},
+	{4096 + 4*4096 + 128*4096, 6 * 320},
 }
 
 func readFuzzed(t testing.TB, name string) (data []byte) {

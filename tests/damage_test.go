@@ -78,12 +78,12 @@ func TestRandomBytesInTheLedgerCrashNobody(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 1 + random.IntN(20) {
-			at := int64(40 + random.IntN(216)) // the part of the header that changes
+			at := int64(40 + random.IntN(376)) // the part of the header that changes
 			switch random.IntN(3) {
 			case 0:
 				at = 4096 + random.Int64N(64) // holders
 			case 1:
-				at = info.Size() - 256*8192 + random.Int64N(1024) // participants
+				at = info.Size() - 320*8192 + random.Int64N(1024) // participants
 			}
 			patch(t, ledgerOf(name), at, byte(random.IntN(256)))
 		}

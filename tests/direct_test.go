@@ -137,15 +137,16 @@ func soundBytes(t *testing.T, path string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const participants, size = 4096 + 4*4096 + 128*4096, 256
+	const participants, size = 4096 + 4*4096 + 128*4096, 320
 	clear(ledger[16:40])   // ID, GateInode, Created
-	clear(ledger[264:272]) // Attended
+	clear(ledger[280:288]) // Attended
+	clear(ledger[312:416]) // LastStart, Holds
 	for at := participants; at < len(ledger); at += size {
 		record := ledger[at:]
 		clear(record[36:40]) // PID
 		clear(record[48:52]) // CommandPID
 		clear(record[56:88]) // CommandSeen, Since, Acquired, Seen
-		if text := record[104:size]; bytes.Contains(text, []byte("poolrun")) {
+		if text := record[112:256]; bytes.Contains(text, []byte("poolrun")) {
 			clear(text) // the command of an outer run names the binary and the pool
 		}
 	}

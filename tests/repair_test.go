@@ -15,11 +15,11 @@ import (
 const (
 	inUseAt    = 48
 	firstAt    = 56
-	intentAt   = 232
-	sleepersAt = 272
+	intentAt   = 248
+	sleepersAt = 288
 	holdersAt  = 4096
 	recordsAt  = 4096 + 4*4096 + 128*4096
-	recordSize = 256
+	recordSize = 320
 	bellAt     = 92 // within a record
 )
 

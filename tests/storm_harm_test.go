@@ -72,18 +72,36 @@ func (s *storm) prepare(p *stormPool, random *rand.Rand, harm int, sitting []str
 		// A heavy command takes one seat all the same: never more seats than slots.
 		args = append(args, "--weight", strconv.Itoa(1+random.IntN(2)), "--priority", strconv.Itoa(random.IntN(5)-2))
 	}
+	switch random.IntN(12) {
+	case 0:
+		args = append(args, "--max-waiting", strconv.Itoa(random.IntN(5)))
+	case 1:
+		args = append(args, "--memfree", "1M", "--load", "100000")
+	case 2:
+		if !p.ordered {
+			args = append(args, "--weight", "all")
+		}
+	}
 	path, where := binaries.poolrun, random.IntN(12)
 	if harm == harmDieInChange {
 		path = binaries.crashing
 	}
 	// In a pid namespace, the others could not see a command without a guard.
-	switch what := random.IntN(10); {
+	switch what := random.IntN(12); {
 	case what == 0 && where != 0:
 		args = append(args, "--close")
 	case what == 1:
 		args = append(args, "--no-fork")
+	case what == 2:
+		args = append(args, "--max-runtime", "15ms", "--kill-after", "5ms")
+	case what == 3:
+		args = append(args, "--wait-tree", "--die-with-parent")
 	}
-	args = append(append(args, "--"), sitting...)
+	if !p.ordered && random.IntN(8) == 0 { // its command would not know its ticket
+		path, args = sectionOf(p, path, args[3:], sitting, random.IntN(2) == 0)
+	} else {
+		args = append(append(args, "--"), sitting...)
+	}
 	if s.mayUnshare && where == 1 {
 		args = append([]string{"--time", "--boottime", strconv.Itoa(random.IntN(2000) - 100), path}, args...)
 		path = "unshare"
@@ -99,6 +117,26 @@ func (s *storm) prepare(p *stormPool, random *rand.Rand, harm int, sitting []str
 		cmd.Env = append(os.Environ(), fmt.Sprint("POOLRUN_CRASH_AT=", 1+random.IntN(40)))
 	}
 	return cmd
+}
+
+// sectionOf runs what would be a command with a poolrun of its own in a section of a shell script. flags
+// are those of run, some of which acquire does not have.
+func sectionOf(p *stormPool, poolrun string, flags, sitting []string, release bool) (path string, args []string) {
+	script := `exec 9<"$0"; acquire() { "$POOLRUN" acquire -q --fd 9 "$@"; }; acquire`
+	for i := 0; i < len(flags); i++ {
+		switch flags[i] {
+		case "--close", "--no-fork", "--wait-tree", "--die-with-parent":
+		case "--max-runtime", "--kill-after":
+			i++
+		default:
+			script += " " + flags[i]
+		}
+	}
+	script = strings.ReplaceAll(script, "$POOLRUN", poolrun) + ` || exit; "$@"; code=$?`
+	if release {
+		script += "; " + poolrun + " release --fd 9 || exit"
+	}
+	return "sh", append([]string{"-c", script + "; exit $code", ledgerOf(p.name)}, sitting...)
 }
 
 // harm does harm to a poolrun or its command.
@@ -193,7 +231,7 @@ func (s *storm) finish(p *stormPool, cmd *exec.Cmd, ended chan struct{}) {
 		s.t.Errorf("%q crashed: %s", cmd.Args, text)
 	}
 	switch code {
-	case 0, 75, 137, 143:
+	case 0, 75, 124, 137, 143:
 	case 2:
 		if !p.mortal && !p.resized && !p.scribbled {
 			s.t.Errorf("%q ended with 2: %s", cmd.Args, cmd.Stderr)

@@ -16,7 +16,7 @@ func scribble() {
 	_, err = f.ReadAt(sound, 0)
 	check(err)
 	const records = 4096 + 4*4096 + 128*4096 // offset of the participants
-	places := []struct{ from, to int64 }{{16, 280}, {4096, 4096 + 256}, {records, records + 16*256}}
+	places := []struct{ from, to int64 }{{16, 416}, {4096, 4096 + 256}, {records, records + 16*320}}
 	for n := 0; ; n++ {
 		place := places[n%len(places)]
 		at := place.from + 4*rand.Int64N((place.to-place.from)/4)
@@ -26,7 +26,7 @@ func scribble() {
 		}
 		f.WriteAt(word, at)
 		if n%64 == 0 {
-			f.WriteAt(sound[16:280], 16)
+			f.WriteAt(sound[16:416], 16)
 		}
 		if n%4096 == 0 {
 			f.WriteAt(sound, 0)

@@ -14,6 +14,7 @@ const (
 	MaxItemBytes    = 124
 	CommandBytes    = 144
 	ConditionBytes  = 40
+	MaxDelay        = 366 * 24 * time.Hour
 )
 
 const (
@@ -159,6 +160,7 @@ var (
 	errMagic   error = Damage("its ledger has no valid header")
 	errSize    error = Damage("its ledger has an impossible size")
 	errDebt    error = Damage("its ledger has an impossible debt")
+	errDelay   error = Damage("its ledger has an impossible delay")
 	errLife    error = Damage("its ledger is in an impossible state")
 	errRef     error = Damage("its ledger names a participant that cannot exist")
 	errWeight  error = Damage("a participant has an impossible weight")
@@ -217,6 +219,8 @@ func (l *Ledger) Check() error {
 		return errSize
 	case l.debt.Load() > MaxSlots:
 		return errDebt
+	case uint64(l.delay.Load()) > uint64(MaxDelay):
+		return errDelay
 	case l.Life.Load() > LifeDestroyed:
 		return errLife
 	}
@@ -249,8 +253,10 @@ func (l *Ledger) InUse() int { return bounded(&l.inUse, MaxSlots) }
 // Debt is how many tokens the gate still has to lose: see Tokens.
 func (l *Ledger) Debt() int { return bounded(&l.debt, MaxSlots) }
 
-// Delay is the least time between two starts.
-func (l *Ledger) Delay() time.Duration { return time.Duration(max(l.delay.Load(), 0)) }
+// Delay is the least time between two starts, at most MaxDelay.
+func (l *Ledger) Delay() time.Duration {
+	return time.Duration(min(uint64(l.delay.Load()), uint64(MaxDelay)))
+}
 
 // DelayLeft is how much of the delay is left. A last start that seems to lie in the future, in a
 // ledger that somebody has scribbled on, delays nobody.
