@@ -18,6 +18,13 @@ type acquireCommand struct {
 	voice
 }
 
+func (*acquireCommand) examples() string {
+	return `exec 9<"$(poolrun path /db)"
+poolrun acquire --fd 9 --timeout 5s || exit
+# In ksh and mksh, which close it for commands unless it is redirected:
+poolrun acquire --fd 9 9<&9`
+}
+
 // execute acquires slots for the caller, and ends: they are held by the caller's descriptor.
 func (c *acquireCommand) execute(io.Writer) (exit, error) {
 	signals, err := supervisor.Catch()

@@ -13,6 +13,11 @@ type barrierCommand struct {
 	Timeout duration `short:"w" placeholder:"DUR" help:"Wait at most DUR, then take the arrival back and exit with code 75."`
 }
 
+func (*barrierCommand) examples() string {
+	return `# Three scripts call this. All of them go on when the last one has arrived.
+poolrun barrier /ready --parties 3 --timeout 1m`
+}
+
 func (c *barrierCommand) execute(io.Writer) (exit, error) {
 	barrier, err := gate.NewBarrier(c.Name.String(), c.Parties)
 	if err != nil {

@@ -42,6 +42,9 @@ type command interface {
 	// execute does the command's work, and writes its results to out. If the error is nil, poolrun
 	// exits as the exit says. Otherwise the error decides: see conclude.
 	execute(out io.Writer) (exit, error)
+
+	// examples are lines for a shell, which --help shows at its end.
+	examples() string
 }
 
 // Main runs poolrun with these arguments and returns its exit code. It does not return if a signal

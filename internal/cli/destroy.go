@@ -15,6 +15,11 @@ type destroyCommand struct {
 	Timeout duration `short:"w" placeholder:"DUR" help:"With --drain: wait at most DUR, then admit new commands again and exit with code 75."`
 }
 
+func (*destroyCommand) examples() string {
+	return `# Let all commands finish first, but wait no longer than an hour.
+poolrun destroy /db --drain --timeout 1h`
+}
+
 func (c *destroyCommand) execute(io.Writer) (exit, error) {
 	if c.Timeout.isGiven && !c.Drain {
 		return exit{}, usageError{errors.New("--timeout needs --drain")}

@@ -17,6 +17,12 @@ type evictCommand struct {
 	Signal signalName `short:"s" default:"TERM" placeholder:"SIG" help:"Send SIG, a name or a number as for kill(1) (default: TERM)."`
 }
 
+func (*evictCommand) examples() string {
+	return `# End the command that holds slot 0.
+poolrun evict /db --slot 0
+poolrun evict /db --slot 1 --signal HUP`
+}
+
 func (c *evictCommand) execute(out io.Writer) (exit, error) {
 	p, err := pool.OpenToManage(c.Name.String())
 	if err != nil {

@@ -19,6 +19,12 @@ type initCommand struct {
 	ExistOk bool     `help:"Succeed if the pool exists already, whatever its size and mode."`
 }
 
+func (*initCommand) examples() string {
+	return `poolrun init /db --size 4
+# Two slots, which stand for GPU 0 and GPU 1: see POOLRUN_ITEM in poolrun(1).
+poolrun init /gpu --item 0 --item 1`
+}
+
 func (c *initCommand) execute(io.Writer) (exit, error) {
 	if c.Size == 0 && len(c.Item) == 0 {
 		return exit{}, usageError{errors.New("missing flags: --size=N")}

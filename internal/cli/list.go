@@ -8,6 +8,8 @@ import (
 
 type listCommand struct{}
 
+func (*listCommand) examples() string { return "poolrun list" }
+
 func (c *listCommand) execute(out io.Writer) (exit, error) {
 	all, err := statusOfAll()
 	if err != nil {

@@ -29,6 +29,7 @@ func parse(args []string, commands *commandLine) (command, error) {
 		kong.Name("poolrun"),
 		kong.WithHyphenPrefixedParameters(true), // as getopt(3): --priority -5
 		kong.Description(description),
+		kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 		kong.Exit(func(int) { helped = true }), // kong goes on after that, and its errors mean nothing
 		kong.Writers(os.Stdout, os.Stderr),
@@ -52,6 +53,7 @@ func parse(args []string, commands *commandLine) (command, error) {
 type helpCommand struct{}
 
 func (helpCommand) execute(io.Writer) (exit, error) { return exit{}, nil }
+func (helpCommand) examples() string                { return "" }
 
 // nameCommand inserts "run" before arguments that do not begin with the name of a command. Only the
 // first word can be such a name, so the command to run may have any name.

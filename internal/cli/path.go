@@ -11,6 +11,11 @@ type pathCommand struct {
 	Name poolName `arg:"" help:"The pool."`
 }
 
+func (*pathCommand) examples() string {
+	return `# Open the pool as descriptor 9 of this shell.
+exec 9<"$(poolrun path /db)"`
+}
+
 func (c *pathCommand) execute(out io.Writer) (exit, error) {
 	// The pool is opened so that a script hears of a missing pool here, and not from the shell.
 	p, err := pool.OpenReadOnly(c.Name.String())

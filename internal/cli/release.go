@@ -11,6 +11,12 @@ type releaseCommand struct {
 	FD descriptor `name:"fd" required:"" placeholder:"N" help:"Return the slot that descriptor N holds."`
 }
 
+func (*releaseCommand) examples() string {
+	return `poolrun release --fd 9
+# In ksh and mksh:
+poolrun release --fd 9 9<&9`
+}
+
 func (c *releaseCommand) execute(io.Writer) (exit, error) {
 	p, err := c.FD.open()
 	if err != nil {

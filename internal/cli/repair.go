@@ -18,6 +18,8 @@ type repairCommand struct {
 	Force bool     `help:"Put missing slots back although another program may hold them, and take back slots whose holder cannot be seen from here."`
 }
 
+func (*repairCommand) examples() string { return "poolrun repair /db" }
+
 func (c *repairCommand) execute(out io.Writer) (exit, error) {
 	report, err := pool.Repair(c.Name.String(), c.Force)
 	for _, text := range report.Mended {

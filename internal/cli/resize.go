@@ -11,6 +11,12 @@ type resizeCommand struct {
 	Size newSize  `arg:"" placeholder:"N" help:"The new number of slots. If it grows, waiting commands start at once. If it shrinks, running commands finish undisturbed. 0 pauses the pool."`
 }
 
+func (*resizeCommand) examples() string {
+	return `poolrun resize /db 8
+# Pause the pool.
+poolrun resize /db 0`
+}
+
 func (c *resizeCommand) execute(io.Writer) (exit, error) {
 	p, err := pool.OpenToManage(c.Name.String())
 	if err != nil {

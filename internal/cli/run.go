@@ -32,6 +32,13 @@ type runCommand struct {
 	entry *logEntry
 }
 
+func (*runCommand) examples() string {
+	return `# Run at most 4 dumps at a time, however many scripts start one.
+poolrun --pool /db --size 4 --timeout 1h -- pg_dump main
+# Skip the job, and succeed, if the previous one still runs.
+poolrun -p /report -s 1 -n -E 0 -q -- report`
+}
+
 // check returns what is wrong with the command line.
 func (c *runCommand) check() error {
 	if len(c.Command) == 0 {

@@ -14,6 +14,12 @@ type statusCommand struct {
 	Watch  bool     `help:"Show the status until Ctrl-C, and redraw it every second."`
 }
 
+func (*statusCommand) examples() string {
+	return `poolrun status /db
+# Print the commands that wait, in order.
+poolrun status /db --format json | jq -r '.waiters[].command'`
+}
+
 func (c *statusCommand) execute(out io.Writer) (exit, error) {
 	if !c.Watch {
 		return exit{}, c.write(out, newPage(out))

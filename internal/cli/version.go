@@ -12,6 +12,8 @@ import (
 
 type versionCommand struct{}
 
+func (*versionCommand) examples() string { return "poolrun version" }
+
 // The Makefile sets these if it knows more than the module's build information.
 var version, commit string
 

@@ -12,6 +12,10 @@ type waitCommand struct {
 	Timeout duration `short:"w" placeholder:"DUR" help:"Wait at most DUR, then exit with code 75."`
 }
 
+func (*waitCommand) examples() string {
+	return "poolrun wait /db --timeout 10m && systemctl restart postgresql"
+}
+
 func (c *waitCommand) execute(io.Writer) (exit, error) {
 	p, err := pool.OpenToManage(c.Name.String())
 	if err != nil {
