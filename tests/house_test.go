@@ -85,6 +85,22 @@ func TestArrowsGoDownwards(t *testing.T) {
 	})
 }
 
+// The programs need these modules only. All others serve the tests.
+func TestModulesForTestsStayInTests(t *testing.T) {
+	eachFile(t, func(path string, imports []string) {
+		if strings.HasSuffix(path, "_test.go") {
+			return
+		}
+		for _, name := range imports {
+			host, _, _ := strings.Cut(name, "/")
+			if strings.Contains(host, ".") && !strings.HasPrefix(name, module) &&
+				name != "github.com/alecthomas/kong" && !strings.HasPrefix(name, "golang.org/x/sys/") {
+				t.Errorf("%s imports %s", path, name)
+			}
+		}
+	})
+}
+
 func TestUnsafeIsOnlyInLinuxFiles(t *testing.T) {
 	eachFile(t, func(path string, imports []string) {
 		if slices.Contains(imports, "unsafe") && !strings.HasSuffix(path, "_linux.go") && !strings.HasSuffix(path, "_test.go") {
