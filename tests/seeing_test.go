@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -217,22 +218,28 @@ func TestTheWaitIsShownOnATerminal(t *testing.T) {
 	}
 }
 
-// Of several waits on one terminal one is shown, and the next when that is over. A short wait, a wait
-// in the background, and one with --quiet are not shown.
+// Of several waits on one terminal one is shown, and when that is over, another. A wait in the
+// background and one with --quiet are not shown.
 func TestWhichWaitsAreShown(t *testing.T) {
 	name := newPool(t, 1)
 	release := holdSlot(t, name)
 	term := newTerminal(t)
 	term.typed("poolrun -q -p " + name + " true & poolrun -p " + name + " true &\n")
 	waitForLine(t, name, 2)
-	term.typed("(poolrun -p " + name + " -w 3 true & poolrun -p " + name + " -w 6 true & wait); echo over-$?\n")
-	waitForLine(t, name, 4)
-	term.wait("over-0") // the first two of the line were not seen
+	term.typed("(poolrun -q -p " + name + " true & poolrun -p " + name + " true & poolrun -p " + name + " true & wait); echo over-$?\n")
+	s := waitForLine(t, name, 5)
+	shown := regexp.MustCompile(`: place (\d) of 5`)
+	eventually(t, "a wait", func() bool { return shown.MatchString(term.text()) })
+	first, _ := strconv.Atoi(shown.FindStringSubmatch(term.text())[1])
+	kill(t, s.Waiters[first-1].PID)
+	shown = regexp.MustCompile(`: place (\d) of 4`)
+	eventually(t, "another wait", func() bool { return shown.MatchString(term.text()) })
 	text := term.text()
-	if strings.Contains(text, "place 1 of") || strings.Contains(text, "place 2 of") || !regexp.MustCompile("place [34] of").MatchString(text) {
+	if quiet := regexp.MustCompile(`: place [12] of`); quiet.MatchString(text) || strings.Count(text, fmt.Sprintf(": place %d of 5", first)) != len(regexp.MustCompile(`: place \d of 5`).FindAllString(text, -1)) {
 		t.Errorf("%q", text)
 	}
 	release()
+	term.wait("over-")
 	waitStatus(t, name, "an empty pool", func(s status) bool { return s.InUse == 0 && s.Waiting == 0 })
 }
 
