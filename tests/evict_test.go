@@ -24,6 +24,10 @@ func TestEvictSignalsTheCommandInASlot(t *testing.T) {
 	mustRun(t, "evict", name, "--slot=2", "-s", "sigint")
 	wantSignal(t, syscall.SIGINT, three)
 	wantEmpty(t, name)
+	four := mustStart(t, poolrun(t, "--pool", name, "sleep", "1000"))
+	waitForCommand(t, name)
+	mustRun(t, "evict", name, "--slot=0", "-s", "rtmin+2")
+	wantSignal(t, 36, four)
 	wantRefused(t, "slot 2 is free", "evict", name, "--slot", "2")
 	wantRefused(t, "slot 3.*has 3 slots", "evict", name, "--slot", "3")
 	for _, args := range [][]string{{"--slot", "-1"}, {"--slot", "x"}, {"--slot", "99999"}, {}, {"--slot", "0", "--signal", "NONE"}, {"--slot", "0", "--signal", "65"}} {

@@ -8,7 +8,7 @@ import (
 	"syscall"
 
 	"github.com/poolrun/poolrun/pool"
-	"golang.org/x/sys/unix"
+	"github.com/poolrun/poolrun/supervisor"
 )
 
 type evictCommand struct {
@@ -42,9 +42,14 @@ func (s *signalName) UnmarshalText(text []byte) error {
 		*s = signalName(n)
 		return nil
 	}
-	if n := unix.SignalNum("SIG" + strings.TrimPrefix(name, "SIG")); n != 0 {
-		*s = signalName(n)
-		return nil
+	if name = "SIG" + strings.TrimPrefix(name, "SIG"); name == "SIGRTMIN" {
+		name += "+0"
 	}
-	return fmt.Errorf("invalid signal %q: want a name like TERM, or a number", text)
+	for n := syscall.Signal(1); n <= 64; n++ {
+		if supervisor.SignalName(n) == name {
+			*s = signalName(n)
+			return nil
+		}
+	}
+	return fmt.Errorf("invalid signal %q: want a name like TERM or RTMIN+1, or a number", text)
 }
