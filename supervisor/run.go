@@ -78,21 +78,26 @@ func (s *Signals) Run(c Command) (Status, error) {
 	run := supervision{queue: &s.queue, pid: pid, limit: limit.next}
 	run.begin()
 	reported := signalSet(0)
-	var nextPoll time.Time // the zero time: never
-	if c.Poll != nil {
-		nextPoll = time.Now()
-	}
-	for {
-		status, ended := run.step()
+	reportRefused := func(pid int) {
 		for n := syscall.Signal(1); n <= lastSignal; n++ {
 			if c.OnRefused != nil && run.refused.has(n) && !reported.has(n) {
 				c.OnRefused(n, pid, unix.EPERM)
 			}
 		}
 		reported = run.refused
+	}
+	var nextPoll time.Time // the zero time: never
+	if c.Poll != nil {
+		nextPoll = time.Now()
+	}
+	for {
+		status, ended := run.step()
+		reportRefused(pid)
 		if ended && c.WaitTree {
-			all.wait(s, &run, &limit, func(pid int) {
-				if c.Poll != nil {
+			all.wait(s, &run, &limit, func(left int) {
+				reportRefused(left)
+				if c.Poll != nil && left != pid {
+					pid = left
 					c.Poll(pid)
 				}
 			})

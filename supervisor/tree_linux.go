@@ -43,10 +43,9 @@ func (t tree) signal(n syscall.Signal) {
 }
 
 // wait blocks until all processes of the tree have ended, after the command itself has. It passes
-// signals on to all of them, and enforces the limit on all of them. successor is called with the pid of
-// a process of the tree, and again with another after that has ended.
-func (t tree) wait(s *Signals, run *supervision, limit *runLimit, successor func(pid int)) {
-	current := 0
+// signals on to all of them, and enforces the limit on all of them. It calls look now and then, with the
+// pid of a child of this process that belongs to the tree.
+func (t tree) wait(s *Signals, run *supervision, limit *runLimit, look func(pid int)) {
 	for {
 		run.pid = -1 // no child has this pid, so reap goes on until there is none
 		if _, none := run.reap(); none {
@@ -56,9 +55,8 @@ func (t tree) wait(s *Signals, run *supervision, limit *runLimit, successor func
 		if len(left) == 0 && procIsOwn() {
 			return
 		}
-		if len(left) > 0 && current != left[0].pid {
-			current = left[0].pid
-			successor(current)
+		if len(left) > 0 {
+			look(left[0].pid)
 		}
 		var i siginfo
 		for s.queue.take(&i) {

@@ -15,7 +15,7 @@ import (
 type acquireCommand struct {
 	FD descriptor `name:"fd" required:"" placeholder:"N" help:"Hold the slot by descriptor N, which is open on the file that \"poolrun path\" prints."`
 	request
-	voice
+	verbosity
 }
 
 func (*acquireCommand) examples() string {
@@ -46,7 +46,7 @@ func (c *acquireCommand) execute(io.Writer) (exit, error) {
 		return exit{}, nil
 	}
 	caller := os.Getppid()
-	lease, err := c.acquire(signals, p, commandLineOf(caller), c.voice)
+	lease, err := c.acquire(signals, p, commandLineOf(caller), c.verbosity)
 	if err != nil {
 		return exit{}, err
 	}

@@ -101,6 +101,13 @@ func addNumbers(text *bare.Text, list []int) {
 	}
 }
 
+// joinInts returns numbers separated by commas.
+func joinInts(list []int) string {
+	text := bare.In(make([]byte, 20*len(list)))
+	addNumbers(&text, list)
+	return text.String()
+}
+
 // withDescription adds the description of a command's slots to its environment. It removes the
 // description of an outer pool's slots, which would be taken for this pool's.
 func withDescription(env []string, lease pool.LeaseID, slots []int, items []string) []string {

@@ -3,8 +3,6 @@ package cli
 import (
 	"strings"
 	"unicode"
-
-	"github.com/poolrun/poolrun/internal/bare"
 )
 
 // printable replaces characters that would move a terminal's cursor or break a table.
@@ -25,11 +23,4 @@ func isPrintable(text string) bool {
 		}
 	}
 	return true
-}
-
-// joinInts returns numbers separated by commas.
-func joinInts(list []int) string {
-	text := bare.In(make([]byte, 20*len(list)))
-	addNumbers(&text, list)
-	return text.String()
 }

@@ -23,21 +23,21 @@ type request struct {
 	Load         loadLimit  `placeholder:"N" help:"When its turn comes, wait until the load average of the last minute is below N; 100% means one for each CPU."`
 }
 
-// A voice says how much poolrun reports.
-type voice struct {
+// A verbosity says how much poolrun reports.
+type verbosity struct {
 	Verbose bool `short:"v" help:"Report what poolrun waits for, how long it waited, and how long the command ran."`
 	Quiet   bool `short:"q" help:"Print only errors, and nothing if there is no slot in time."`
 }
 
 // warn prints a warning, unless --quiet is given.
-func (v voice) warn(format string, args ...any) {
+func (v verbosity) warn(format string, args ...any) {
 	if !v.Quiet {
 		say("warning: "+format, args...)
 	}
 }
 
 // talk prints a message if --verbose is given.
-func (v voice) talk(format string, args ...any) {
+func (v verbosity) talk(format string, args ...any) {
 	if v.Verbose {
 		say(format, args...)
 	}
@@ -45,7 +45,7 @@ func (v voice) talk(format string, args ...any) {
 
 // acquire acquires the slots. text is what Status shows for the process. A deadly signal ends the wait.
 // A signal that stops poolrun does not cost it its place in line.
-func (r *request) acquire(signals *supervisor.Signals, p *pool.Pool, text string, v voice) (*pool.Lease, error) {
+func (r *request) acquire(signals *supervisor.Signals, p *pool.Pool, text string, v verbosity) (*pool.Lease, error) {
 	conditions, err := r.conditions()
 	if err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func (r *request) acquire(signals *supervisor.Signals, p *pool.Pool, text string
 	return lease, err
 }
 
-func (r *request) acquireUntil(ctx context.Context, p *pool.Pool, options []pool.Option, v voice) (*pool.Lease, error) {
+func (r *request) acquireUntil(ctx context.Context, p *pool.Pool, options []pool.Option, v verbosity) (*pool.Lease, error) {
 	options = append(options, pool.WithPriority(int(r.Priority)))
 	if r.Weight == allSlots {
 		options = append(options, pool.WithAllSlots())
@@ -95,7 +95,7 @@ func (r *request) acquireUntil(ctx context.Context, p *pool.Pool, options []pool
 }
 
 // explain makes a busyError of an error that means that there was no slot in time.
-func (r *request) explain(err error, p *pool.Pool, v voice) error {
+func (r *request) explain(err error, p *pool.Pool, v verbosity) error {
 	text := ""
 	switch about, _ := errors.AsType[*pool.Error](err); {
 	case errors.Is(err, context.DeadlineExceeded) && about != nil: // slots were not the reason

@@ -25,7 +25,7 @@ type runCommand struct {
 	WaitTree      bool     `help:"Keep the slot until every process that the command has started has ended, daemons included."`
 	DieWithParent bool     `help:"If poolrun is killed, let the kernel kill the command too."`
 	Log           string   `env:"POOLRUN_LOG" placeholder:"FILE" help:"Append one line of JSON to FILE about this run."`
-	voice
+	verbosity
 
 	Command []string `arg:"" optional:"" passthrough:"partial" help:"The command to run, and its arguments."`
 
@@ -99,15 +99,15 @@ func (c *runCommand) execute(io.Writer) (how exit, err error) {
 	if c.entry, err = newLogEntry(c.Log, c.Pool.String(), c.Command); err != nil {
 		return exit{}, err
 	}
-	how, err = c.find(signals)
+	how, err = c.run(signals)
 	if logErr := c.entry.write(how, err); logErr != nil {
 		c.warn("%s", logErr)
 	}
 	return how, err
 }
 
-// find finds the command and its slots, and runs it.
-func (c *runCommand) find(signals *supervisor.Signals) (exit, error) {
+// run finds the command, acquires its slots unless it has some, and runs it.
+func (c *runCommand) run(signals *supervisor.Signals) (exit, error) {
 	path, err := supervisor.LookPath(c.Command[0])
 	if err != nil {
 		return exit{}, commandError{c.Command[0], err}
@@ -130,7 +130,7 @@ func (c *runCommand) find(signals *supervisor.Signals) (exit, error) {
 		return c.start(signals, command)
 	}
 
-	lease, err := c.acquire(signals, p, strings.Join(c.Command, " "), c.voice)
+	lease, err := c.acquire(signals, p, strings.Join(c.Command, " "), c.verbosity)
 	if err != nil {
 		return exit{}, err
 	}
