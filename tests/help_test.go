@@ -52,20 +52,24 @@ func TestTheExamplesOfTheHelpWork(t *testing.T) {
 			if line = strings.TrimSpace(line); strings.HasPrefix(line, "#") {
 				continue
 			}
-			t.Run(line, func(t *testing.T) { wantExample(t, setUp, line) })
+			t.Run(line, func(t *testing.T) {
+				if _, err := exec.LookPath("jq"); err != nil && strings.Contains(line, "jq ") {
+					t.Skip(err)
+				}
+				outputs(t, example(t, "set -e\n"+setUp+line))
+			})
 		}
 	}
 }
 
 // exampleName matches the pools and barriers of the examples.
-var exampleName = regexp.MustCompile(`(^|[ "])/(db|demo|gpu|ports|ready|report)\b`)
+var exampleName = regexp.MustCompile(`(^|[ "])/(db|demo|gpu|ready|report|slow)\b`)
 
 // exampleCommands are the commands of the examples that are not to be run.
-var exampleCommands = []string{"pg_dump", "report", "systemctl", "train"}
+var exampleCommands = []string{"pg_dump", "report", "systemctl"}
 
-// wantExample runs an example for a shell in pools of its own. All of its commands must succeed.
-// Processes that it leaves are killed.
-func wantExample(t *testing.T, setUp, example string) (stdout string) {
+// example prepares an example for bash, in pools of its own. Processes that it leaves are killed.
+func example(t testing.TB, script string) *exec.Cmd {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range exampleCommands {
@@ -73,13 +77,9 @@ func wantExample(t *testing.T, setUp, example string) (stdout string) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := exec.LookPath("jq"); err != nil && strings.Contains(example, "jq ") {
-		t.Skip(err)
-	}
-	script := exampleName.ReplaceAllString(setUp+example, "${1}"+freeName(t)+"-${2}")
-	cmd := command(t, "bash", "-c", "set -e\ntrap 'kill $(jobs -p) 2>/dev/null || :' EXIT\n"+script)
+	script = exampleName.ReplaceAllString(script, "${1}"+freeName(t)+"-${2}")
+	cmd := command(t, "bash", "-c", "trap 'kill $(jobs -p) 2>/dev/null || :' EXIT\n"+script)
 	cmd.Dir = dir
 	cmd.Env = append(cmd.Env, "HOME="+dir, fmt.Sprintf("PATH=%s:%s", dir, os.Getenv("PATH")))
-	stdout, _ = outputs(t, cmd)
-	return stdout
+	return cmd
 }
