@@ -1,15 +1,110 @@
 package tests
 
 import (
-	"bytes"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 )
+
+// The examples are run as they are, each with the programs that it is for. Their pools have other
+// names, and the observed programs are wrapped.
+
+// example is the path of an example's file or folder.
+func example(t testing.TB, path string) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join("../examples", path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// needPrograms skips a test if a program is missing. In CI, all are installed.
+func needPrograms(t testing.TB, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if _, err := exec.LookPath(name); err != nil {
+			if os.Getenv("CI") != "" {
+				t.Fatal(err)
+			}
+			t.Skip(err)
+		}
+	}
+}
+
+// private prepares a shell script that has mounts and processes of its own. All its processes end
+// when the first one does.
+func private(t testing.TB, script string) *exec.Cmd {
+	t.Helper()
+	needRoot(t)
+	unshare := []string{"--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-euc"}
+	if out, err := command(t, "unshare", append(unshare, "true")...).CombinedOutput(); err != nil {
+		t.Skipf("cannot create namespaces: %s", out)
+	}
+	return command(t, "unshare", append(unshare, script)...)
+}
+
+// wrap puts a shell script before a program on the PATH of cmd. In the script, REAL is the program.
+func wrap(t testing.TB, cmd *exec.Cmd, program, script string) {
+	t.Helper()
+	realPath, err := exec.LookPath(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	writeScript(t, filepath.Join(dir, program), strings.ReplaceAll(script, "REAL", realPath))
+	cmd.Env = append(cmd.Env, "PATH="+dir+":"+os.Getenv("PATH"))
+}
+
+func writeScript(t testing.TB, path, script string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Every example has a README with commands, and these work as they are pasted. They use the pools of
+// their own /dev/shm.
+func TestTheCommandsOfTheExamplesCanBePasted(t *testing.T) {
+	pages, _ := filepath.Glob("../examples/*/README.md")
+	folders, _ := filepath.Glob("../examples/*")
+	if len(pages) != len(folders) {
+		t.Errorf("%d folders, and %d of them have a README.md", len(folders), len(pages))
+	}
+	needs := map[string][]string{
+		"cmake": {"cmake", "ninja", "cc"}, "make": {"make", "gcc"}, "semaphore": {"cc", "python3"},
+	}
+	for _, page := range pages {
+		name := filepath.Base(filepath.Dir(page))
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile(page)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if lines := strings.Count(string(text), "\n"); lines > 18 {
+				t.Errorf("%d lines", lines)
+			}
+			block := regexp.MustCompile("(?s)```sh\n(.*?)```").FindStringSubmatch(string(text))
+			if block == nil || strings.Contains(block[1], "sudo ") {
+				t.Skip("its commands change the machine")
+			}
+			needPrograms(t, needs[name]...)
+			t.Parallel()
+			cmd := private(t, "mount -t tmpfs tmpfs /dev/shm\n"+block[1]+"\n[ -z \"$(ls /dev/shm)\" ]")
+			cmd.Dir = filepath.Dir(page)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+}
 
 func TestTheServerAndTheClientShareAPool(t *testing.T) {
 	name := freeName(t)
@@ -33,121 +128,5 @@ func TestTheServerAndTheClientShareAPool(t *testing.T) {
 	out, err := command(t, filepath.Join(binaries.dir, "pool_client"), "--pool", name).CombinedOutput()
 	if err == nil || string(out) != "pool_client: no pool "+name+"\n" {
 		t.Errorf("a client without a server: %v %s", err, out)
-	}
-}
-
-func TestTheXargsExampleCompressesEveryFile(t *testing.T) {
-	name := freeName(t)
-	dir := t.TempDir()
-	for i := range 10 {
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprint("file with spaces ", i)), []byte("text"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cmd := command(t, "../examples/xargs.sh", dir)
-	cmd.Env = append(cmd.Env, "POOL="+name)
-	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
-		t.Errorf("%v %s", err, out)
-	}
-	if files, _ := filepath.Glob(dir + "/*.gz"); len(files) != 10 {
-		t.Errorf("%d files compressed", len(files))
-	}
-	wantEmpty(t, name)
-	if n := statusOf(t, name).Counters.Acquired; n != 10 {
-		t.Errorf("%d slots acquired", n)
-	}
-}
-
-// The test runs the jobs of the crontab as cron(8) does: by sh -c, in an environment of
-// little more than the crontab's own variables.
-func TestTheCronExampleRunsOneJobAtATime(t *testing.T) {
-	name := freeName(t)
-	dir := t.TempDir()
-	mine := map[string]string{
-		"POOLRUN_POOL": name, "SOURCE": "../examples",
-		"BACKUP": filepath.Join(dir, "backup.tar.gz"), "STAMP": filepath.Join(dir, "stamp"),
-	}
-	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "SHELL=/bin/sh"}
-	var jobs []string
-	crontab, err := os.ReadFile("../examples/crontab")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(crontab)) {
-		line = strings.TrimSpace(line)
-		variable, value, isVariable := strings.Cut(line, "=")
-		switch {
-		case line == "" || line[0] == '#':
-		case isVariable && !strings.ContainsAny(variable, " *"):
-			if _, ok := mine[variable]; ok {
-				value = mine[variable]
-			}
-			env = append(env, variable+"="+value)
-		default:
-			_, job, _ := strings.Cut(line, "poolrun ")
-			jobs = append(jobs, "poolrun "+job)
-		}
-	}
-	if len(jobs) != 2 {
-		t.Fatalf("jobs %q", jobs)
-	}
-	run := func(job string) {
-		t.Helper()
-		cmd := command(t, "/bin/sh", "-c", job)
-		cmd.Env = env
-		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
-			t.Errorf("%s: %v %s", job, err, out)
-		}
-	}
-	run(jobs[0])
-	if err := exec.Command("tar", "-tzf", mine["BACKUP"]).Run(); err != nil {
-		t.Error("no backup:", err)
-	}
-	release := holdSlot(t, name)
-	run(jobs[1])
-	if _, err := os.Stat(mine["STAMP"]); err == nil {
-		t.Error("two jobs ran at once")
-	}
-	release()
-	run(jobs[1])
-	if _, err := os.Stat(mine["STAMP"]); err != nil {
-		t.Error(err)
-	}
-	wantEmpty(t, name)
-}
-
-func TestTheMakeExampleKeepsTheLimit(t *testing.T) {
-	name := freeName(t)
-	dir := t.TempDir()
-	overlaps := overlapDir(filepath.Join(dir, "overlaps"))
-	cmd := command(t, "make", "-C", "../examples/make", "-j", "16", "--no-print-directory",
-		"POOL="+name, "OUT="+dir+"/", "WORK=overlap "+overlaps+" 2")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	if err := cmd.Run(); err != nil || stderr.Len() > 0 {
-		t.Errorf("%v %s", err, stderr.String())
-	}
-	if ran, most := mostSeen(overlaps); ran != 12 || most != 2 {
-		t.Errorf("%d recipes ran, at most %d at once", ran, most)
-	}
-	whole, err := os.ReadFile(dir + "/whole")
-	if lines := bytes.Count(whole, []byte("\n")); err != nil || lines != 12 {
-		t.Errorf("%d lines instead of 12, %v", lines, err)
-	}
-	wantEmpty(t, name)
-}
-
-// A make that poolrun starts finds the jobserver of the make that started poolrun.
-func TestTheJobserverOfMakePasses(t *testing.T) {
-	name := newPool(t, 1)
-	dir := t.TempDir()
-	makefile := "all:\n\t+@poolrun --pool " + name + " -- $(MAKE) --no-print-directory below\nbelow: a b\na b:\n\t@echo $@\n"
-	if err := os.WriteFile(filepath.Join(dir, "Makefile"), []byte(makefile), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := command(t, "make", "-C", dir, "-j", "2", "--no-print-directory")
-	out, err := cmd.CombinedOutput()
-	if err != nil || strings.Contains(string(out), "jobserver") || strings.Count(string(out), "\n") != 2 {
-		t.Errorf("%v %s", err, out)
 	}
 }

@@ -2,10 +2,12 @@ package tests
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sort"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 )
 
@@ -13,9 +15,27 @@ import (
 // while it runs, and leaves in DIR/seen the largest number of marks that it saw. It stays until
 // one overlap has seen N marks, or for ten seconds.
 func overlap() {
-	dir, me := os.Args[1], strconv.Itoa(os.Getpid())
 	enough, err := strconv.Atoi(os.Args[2])
 	check(err)
+	together(os.Args[1], enough, func() {
+		time.Sleep(10 * time.Millisecond) // so that one process too many would be seen
+	})
+}
+
+// overlapping DIR N COMMAND [ARG...]: as overlap, and then runs a command before it removes its
+// mark. It exits as the command does.
+func overlapping() {
+	enough, err := strconv.Atoi(os.Args[2])
+	check(err)
+	cmd := exec.Command(os.Args[3], os.Args[4:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	together(os.Args[1], enough, func() { cmd.Run() })
+	os.Exit(shellCode(cmd.ProcessState))
+}
+
+// together runs a function while this process has a mark in dir, and enough marks have been seen.
+func together(dir string, enough int, work func()) {
+	me := strconv.Itoa(os.Getpid())
 	check(os.WriteFile(filepath.Join(dir, "running", me), nil, 0o600))
 	full := filepath.Join(dir, "full")
 	most := 0
@@ -31,7 +51,7 @@ func overlap() {
 		}
 	}
 	check(os.WriteFile(filepath.Join(dir, "seen", me), []byte(strconv.Itoa(most)), 0o600))
-	time.Sleep(10 * time.Millisecond) // so that one process too many would be seen
+	work()
 	check(os.Remove(filepath.Join(dir, "running", me)))
 }
 
@@ -58,4 +78,12 @@ func mostSeen(dir string) (ran, most int) {
 		return 0, 0
 	}
 	return len(seen), seen[len(seen)-1]
+}
+
+// wantSeen checks how many processes noted that they ran, and how many did at once at most.
+func wantSeen(t testing.TB, what, dir string, ran, most int) {
+	t.Helper()
+	if r, m := mostSeen(dir); r != ran || m != most {
+		t.Errorf("%s: %d ran, at most %d at once; want %d and %d", what, r, m, ran, most)
+	}
 }

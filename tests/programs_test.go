@@ -23,6 +23,7 @@ import (
 // programs are commands for poolrun to run: the test binary under another name, on the PATH.
 var programs = map[string]func(){
 	"overlap":     overlap,
+	"overlapping": overlapping,
 	"signals":     signals,
 	"descriptors": descriptors,
 	"churn":       churn,

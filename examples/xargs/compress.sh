@@ -2,7 +2,7 @@
 # Compress the files below a directory, several at a time. The limit for the whole machine
 # is half its CPUs, however many copies of this script run at once.
 #
-#   examples/xargs.sh DIRECTORY
+#   ./compress.sh DIRECTORY
 set -eu
 find "$1" -type f ! -name '*.gz' -print0 |
-	xargs -0 -r -P 16 -n 1 poolrun --pool "${POOL:-compress}" --size 50% -- gzip
+	xargs -0 -r -P 16 -n 1 poolrun --pool "${POOL:-compress}" --size "${SIZE:-50%}" -- gzip
