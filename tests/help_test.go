@@ -56,7 +56,7 @@ func TestTheExamplesOfTheHelpWork(t *testing.T) {
 				if _, err := exec.LookPath("jq"); err != nil && strings.Contains(line, "jq ") {
 					t.Skip(err)
 				}
-				outputs(t, example(t, "set -e\n"+setUp+line))
+				outputs(t, documented(t, "set -e\n"+setUp+line))
 			})
 		}
 	}
@@ -68,8 +68,8 @@ var exampleName = regexp.MustCompile(`(^|[ "])/(db|demo|gpu|ready|report|slow)\b
 // exampleCommands are the commands of the examples that are not to be run.
 var exampleCommands = []string{"pg_dump", "report", "systemctl"}
 
-// example prepares an example for bash, in pools of its own. Processes that it leaves are killed.
-func example(t testing.TB, script string) *exec.Cmd {
+// documented prepares commands of a document for bash, in pools of its own. Processes that it leaves are killed.
+func documented(t testing.TB, script string) *exec.Cmd {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range exampleCommands {

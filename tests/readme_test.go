@@ -56,7 +56,7 @@ func TestTheFeaturesOfTheREADMEWork(t *testing.T) {
 			case strings.Contains(script, "--die-with-parent"): // what happened, which nothing prints
 				script += "; echo $?; poolrun wait /demo; poolrun status /demo"
 			}
-			cmd := example(t, "poolrun init /demo --size 2\n"+script)
+			cmd := documented(t, "poolrun init /demo --size 2\n"+script)
 			cmd.Dir = ".."
 			out, _ := outputs(t, cmd)
 			for part, want := range shows {
