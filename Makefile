@@ -17,11 +17,25 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 DURATION ?= 60s
 SEED    ?=
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+
+# The version of the next release. It is written only here.
+RELEASE := 0.1.0
+
+# The commit with the tag v0.1.0 has the version 0.1.0. So has a source tree without git. Any
+# other commit has a version that precedes 0.1.0 and contains its time and hash, as the pseudo-versions of Go do:
+# 0.1.0-dev.20261130011646.ge5bc7d3950e8, followed by .dirty if files were changed.
+ifeq ($(wildcard .git),)
+VERSION ?= $(RELEASE)
+COMMIT  ?= unknown
+else
+COMMIT  ?= $(or $(shell git describe --always --dirty=.dirty --exclude='*' --abbrev=12),unknown)
+tag     := $(shell git describe --tags --match='v$(RELEASE)' --dirty=.dirty 2>/dev/null)
+time    := $(shell TZ=UTC git log -1 --format=%cd --date=format-local:%Y%m%d%H%M%S)
+VERSION ?= $(RELEASE)$(if $(filter-out v$(RELEASE),$(or $(tag),none)),-dev.$(time).g$(COMMIT))
+endif
 
 cli     := github.com/poolrun/poolrun/internal/cli
-build   := CGO_ENABLED=0 $(GO) build -trimpath
+build   := env CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false
 # -E sets the entry point, which does not work with cgo: see supervisor/entry_linux.go.
 ldflags := -s -w -E poolrun_entry -X $(cli).version=$(VERSION) -X $(cli).commit=$(COMMIT)
 

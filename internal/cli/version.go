@@ -6,6 +6,7 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/poolrun/poolrun/supervisor"
 )
@@ -14,7 +15,7 @@ type versionCommand struct{}
 
 func (*versionCommand) examples() string { return "poolrun version" }
 
-// The Makefile sets these if it knows more than the module's build information.
+// The Makefile sets these. Without it, they follow from the module's build information.
 var version, commit string
 
 // A plain "go install" does not set the entry point.
@@ -24,7 +25,7 @@ const withoutEntryPoint = "built without the entry point: runs take longer, and 
 func (c *versionCommand) execute(out io.Writer) (exit, error) {
 	v, rev := version, commit
 	if info, ok := debug.ReadBuildInfo(); ok {
-		v = cmp.Or(v, info.Main.Version)
+		v = cmp.Or(v, strings.TrimPrefix(info.Main.Version, "v"))
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" {
 				rev = cmp.Or(rev, s.Value)
