@@ -10,36 +10,44 @@
 # make bench-compare Compare ./poolrun with an older build, in two minutes. OLD=path
 # make plots         Draw the figures of the last benchmark into docs/.
 # make install       Install poolrun and its man page. PREFIX=/usr/local, DESTDIR=
-# make clean         Remove the programs.
+# make dist          Make the tarballs of a release in dist/, with checksums and lists of what is linked.
+#                    ARCH="amd64 arm64"
+# make clean         Remove the programs and dist/.
 
 GO      ?= go
 PREFIX  ?= /usr/local
 DESTDIR ?=
 DURATION ?= 60s
 SEED    ?=
+ARCH    := amd64 arm64
 
 # The version of the next release. It is written only here.
 RELEASE := 0.1.0
 
-# The commit with the tag v0.1.0 has the version 0.1.0. So has a source tree without git. Any
+# The commit with the tag v0.1.0 has the version 0.1.0. So has a source tree without git, with the date 2026-01-01. Any
 # other commit has a version that precedes 0.1.0 and contains its time and hash, as the pseudo-versions of Go do:
-# 0.1.0-dev.20261130011646.ge5bc7d3950e8, followed by .dirty if files were changed.
+# 0.1.0-dev.20261130011646.ge5bc7d3950e8, followed by .dirty if files were changed. In a Debian package, it begins with
+# 0.1.0~dev.
 ifeq ($(wildcard .git),)
 VERSION ?= $(RELEASE)
 COMMIT  ?= unknown
+SOURCE_DATE_EPOCH ?= 1767225600
 else
 COMMIT  ?= $(or $(shell git describe --always --dirty=.dirty --exclude='*' --abbrev=12),unknown)
 tag     := $(shell git describe --tags --match='v$(RELEASE)' --dirty=.dirty 2>/dev/null)
 time    := $(shell TZ=UTC git log -1 --format=%cd --date=format-local:%Y%m%d%H%M%S)
 VERSION ?= $(RELEASE)$(if $(filter-out v$(RELEASE),$(or $(tag),none)),-dev.$(time).g$(COMMIT))
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 endif
 
 cli     := github.com/poolrun/poolrun/internal/cli
 build   := env CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false
 # -E sets the entry point, which does not work with cgo: see supervisor/entry_linux.go.
 ldflags := -s -w -E poolrun_entry -X $(cli).version=$(VERSION) -X $(cli).commit=$(COMMIT)
+# The program that makes a release runs on this machine, whatever GOOS and GOARCH are.
+release := SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) GOOS= GOARCH= $(GO) run ./internal/release -version '$(VERSION)' -arch '$(ARCH)'
 
-.PHONY: all poolrun pool_server pool_client demo test check storm bench bench-quick bench-compare plots install clean
+.PHONY: all poolrun pool_server pool_client demo test check storm bench bench-quick bench-compare plots install dist clean
 .DEFAULT_GOAL := all
 
 all: poolrun pool_server pool_client
@@ -89,5 +97,8 @@ install: poolrun
 	install -D -m 755 poolrun $(DESTDIR)$(PREFIX)/bin/poolrun
 	install -D -m 644 docs/poolrun.1 $(DESTDIR)$(PREFIX)/share/man/man1/poolrun.1
 
+dist:
+	$(release) $@ $(build) -ldflags '$(ldflags)'
+
 clean:
-	rm -f poolrun pool_server pool_client
+	rm -rf poolrun pool_server pool_client dist

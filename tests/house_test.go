@@ -33,6 +33,7 @@ var arrows = map[string][]string{
 	"internal/bare":        {},
 	"internal/futex":       {"internal/bare"},
 	"internal/crash":       {"internal/bare"},
+	"internal/release":     {},
 	"examples/pool_server": {"pool"},
 	"examples/pool_client": {"pool"},
 	"tests":                {"gate", "pool"},

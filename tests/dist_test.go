@@ -1,0 +1,239 @@
+package tests
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"debug/elf"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Releases are made from copies of the source tree.
+
+var architectures = []string{"amd64", "arm64"}
+
+// withUmask runs a command, which must succeed.
+func withUmask(t testing.TB, umask string, env []string, args ...string) {
+	t.Helper()
+	cmd := command(t, "/bin/sh", append([]string{"-c", `umask "$0"; exec "$@"`, umask}, args...)...)
+	cmd.Env = append(cmd.Env, env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%q: %v\n%s", args, err, out)
+	}
+}
+
+// copySource copies the source tree, without git's files and without results.
+func copySource(t testing.TB, umask string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	entries, err := os.ReadDir("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"cp", "-R", "-t", dir}
+	for _, entry := range entries {
+		if !slices.Contains([]string{".git", "build", "dist", "poolrun", "pool_server", "pool_client"}, entry.Name()) {
+			args = append(args, filepath.Join("..", entry.Name()))
+		}
+	}
+	withUmask(t, umask, nil, args...)
+	return dir
+}
+
+// The version and the date of a release.
+const (
+	releaseVersion = "1.2.3"
+	releaseDate    = 1800000000
+)
+
+// makeRelease makes parts of a release in a copy of the source tree, and returns the directory of the results.
+func makeRelease(t testing.TB, source, umask string, env []string, args ...string) (dist string) {
+	t.Helper()
+	args = append([]string{"make", "-C", source, "VERSION=" + releaseVersion, "COMMIT=abc", fmt.Sprint("SOURCE_DATE_EPOCH=", releaseDate)}, args...)
+	withUmask(t, umask, env, args...)
+	return filepath.Join(source, "dist")
+}
+
+// The results depend neither on the place, nor on the umask, nor on the environment.
+func TestARelease(t *testing.T) {
+	dist := makeRelease(t, copySource(t, "022"), "022", nil, "dist")
+	t.Run("has the same bytes everywhere", func(t *testing.T) {
+		other := makeRelease(t, copySource(t, "077"), "077", []string{"GOFLAGS=-tags=nodirect", "GOARCH=arm64", "TZ=Asia/Tokyo", "LC_ALL=C.UTF-8"}, "dist")
+		wantSameFiles(t, "*", dist, other)
+	})
+	t.Run("has checksums", func(t *testing.T) {
+		check := command(t, "sha256sum", "--check", "--strict", "SHA256SUMS")
+		check.Dir = dist
+		wantResult(t, check, 0, `^(poolrun-1\.2\.3-linux-\S+: OK\n){4}$`)
+	})
+	for _, arch := range architectures {
+		name := "poolrun-" + releaseVersion + "-linux-" + arch
+		program := filepath.Join(t.TempDir(), "poolrun")
+		t.Run("is packed for root on "+arch, func(t *testing.T) { unpack(t, filepath.Join(dist, name+".tar.gz"), name, program) })
+		t.Run("is static on "+arch, func(t *testing.T) { wantStatic(t, program, arch) })
+		t.Run("lists what is linked on "+arch, func(t *testing.T) { wantLinked(t, filepath.Join(dist, name+".cdx.json"), program, arch) })
+		t.Run("runs on "+arch, func(t *testing.T) {
+			args := []string{program, "version"}
+			if arch != runtime.GOARCH {
+				args = append([]string{map[string]string{"amd64": "qemu-x86_64", "arm64": "qemu-aarch64"}[arch]}, args...)
+			}
+			if _, err := exec.LookPath(args[0]); err != nil {
+				t.Skip(err)
+			}
+			wantResult(t, command(t, args[0], args[1:]...), 0, `^poolrun 1\.2\.3, commit abc, `+regexp.QuoteMeta(runtime.Version())+"\n$")
+		})
+	}
+}
+
+// wantSameFiles checks that the files of a directory whose names match are the same in another one.
+func wantSameFiles(t *testing.T, pattern, dir, other string) {
+	t.Helper()
+	paths, _ := filepath.Glob(filepath.Join(dir, pattern))
+	if len(paths) == 0 {
+		t.Errorf("no files %s in %s", pattern, dir)
+	}
+	for _, path := range paths {
+		a, _ := os.ReadFile(path)
+		b, err := os.ReadFile(filepath.Join(other, filepath.Base(path)))
+		if err != nil || !bytes.Equal(a, b) {
+			t.Errorf("%s differs (%v)", filepath.Base(path), err)
+		}
+	}
+}
+
+// unpack checks a tarball, and extracts the program.
+func unpack(t *testing.T, path, top, program string) {
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	decompressed, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for archive := tar.NewReader(decompressed); ; {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		executable := header.Typeflag == tar.TypeDir || strings.HasSuffix(header.Name, "/poolrun") || strings.HasSuffix(header.Name, ".sh")
+		if mode := map[bool]int64{true: 0o755, false: 0o644}[executable]; header.Mode != mode || header.Uid != 0 || header.Gid != 0 || !header.ModTime.Equal(time.Unix(releaseDate, 0)) {
+			t.Errorf("%s: mode %o, user %d, group %d, %v", header.Name, header.Mode, header.Uid, header.Gid, header.ModTime)
+		}
+		name, inside := strings.CutPrefix(header.Name, top+"/")
+		if !inside {
+			t.Errorf("%s is not in %s", header.Name, top)
+		}
+		names = append(names, name)
+		if name == "poolrun" {
+			content, err := io.ReadAll(archive)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(program, content, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, want := range []string{
+		"poolrun", "README.md", "LICENSE", "CHANGELOG.md", "copyright", "man1/poolrun.1", "docs/design.md", "examples/crontab", "examples/make/Makefile",
+		"completions/poolrun.bash", "completions/_poolrun", "completions/poolrun.fish",
+	} {
+		if !slices.Contains(names, want) {
+			t.Errorf("no %s in %q", want, names)
+		}
+	}
+}
+
+// wantStatic checks that a program needs neither an interpreter nor libraries.
+func wantStatic(t *testing.T, program, arch string) {
+	f, err := elf.Open(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if want := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[arch]; f.Machine != want {
+		t.Errorf("the machine is %v", f.Machine)
+	}
+	for _, segment := range f.Progs {
+		if segment.Type == elf.PT_INTERP || segment.Type == elf.PT_DYNAMIC {
+			t.Errorf("the program has a segment %v", segment.Type)
+		}
+	}
+}
+
+// linkedModules returns the modules of the packages that poolrun is linked from, with their versions.
+func linkedModules(t *testing.T, arch string) (modules []string) {
+	cmd := command(t, "go", "list", "-deps", "-f", "{{if .Standard}}stdlib{{else if not .Module.Main}}{{.Module.Path}} {{.Module.Version}}{{end}}", "..")
+	cmd.Env = append(cmd.Env, "CGO_ENABLED=0", "GOARCH="+arch)
+	out, _ := outputs(t, cmd)
+	for module := range strings.Lines(out) {
+		module = strings.TrimSpace(module)
+		if module == "stdlib" {
+			module += " " + strings.TrimPrefix(runtime.Version(), "go")
+		}
+		if module != "" {
+			modules = append(modules, module)
+		}
+	}
+	slices.Sort(modules)
+	return slices.Compact(modules)
+}
+
+// wantLinked checks that a list in the form of CycloneDX has the modules of the packages that are linked, and no others.
+func wantLinked(t *testing.T, path, program, arch string) {
+	type component struct {
+		Name, Version, PURL string
+		Hashes              []struct{ Alg, Content string }
+	}
+	var list struct {
+		BOMFormat, SpecVersion string
+		Metadata               struct{ Component component }
+		Components             []component
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &list); err != nil {
+		t.Fatal(err)
+	}
+	want := linkedModules(t, arch)
+	var got []string
+	for _, c := range list.Components {
+		got = append(got, c.Name+" "+c.Version)
+		if c.PURL != "pkg:golang/"+c.Name+"@"+c.Version || len(c.Hashes) == 0 && c.Name != "stdlib" {
+			t.Errorf("the component %+v", c)
+		}
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) || !strings.Contains(string(text), "alecthomas/kong@v") || !strings.Contains(string(text), "golang.org/x/sys@v") {
+		t.Errorf("the list has %q, and linked are %q", got, want)
+	}
+	content, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := fmt.Sprintf("%x", sha256.Sum256(content))
+	if c := list.Metadata.Component; list.BOMFormat != "CycloneDX" || c.Name != "github.com/poolrun/poolrun" || c.Version != "v"+releaseVersion || len(c.Hashes) != 1 || c.Hashes[0].Content != sum {
+		t.Errorf("%s %s describes %+v instead of a program with the sum %s", list.BOMFormat, list.SpecVersion, c, sum)
+	}
+}
