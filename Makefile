@@ -12,6 +12,7 @@
 # make install       Install poolrun and its man page. PREFIX=/usr/local, DESTDIR=
 # make dist          Make the tarballs of a release in dist/, with checksums and lists of what is linked.
 #                    ARCH="amd64 arm64"
+# make deb           Make the Debian packages of a release in dist/.
 # make clean         Remove the programs and dist/.
 
 GO      ?= go
@@ -47,8 +48,10 @@ ldflags := -s -w -E poolrun_entry -X $(cli).version=$(VERSION) -X $(cli).commit=
 # The program that makes a release runs on this machine, whatever GOOS and GOARCH are.
 release := SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) GOOS= GOARCH= $(GO) run ./internal/release -version '$(VERSION)' -arch '$(ARCH)'
 
-.PHONY: all poolrun pool_server pool_client demo test check storm bench bench-quick bench-compare plots install dist clean
+.PHONY: all poolrun pool_server pool_client demo test check storm bench bench-quick bench-compare plots install dist deb clean
 .DEFAULT_GOAL := all
+# dist and deb write checksums into the same file.
+.NOTPARALLEL:
 
 all: poolrun pool_server pool_client
 
@@ -97,7 +100,7 @@ install: poolrun
 	install -D -m 755 poolrun $(DESTDIR)$(PREFIX)/bin/poolrun
 	install -D -m 644 docs/poolrun.1 $(DESTDIR)$(PREFIX)/share/man/man1/poolrun.1
 
-dist:
+dist deb:
 	$(release) $@ $(build) -ldflags '$(ldflags)'
 
 clean:

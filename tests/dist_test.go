@@ -237,3 +237,14 @@ func wantLinked(t *testing.T, path, program, arch string) {
 		t.Errorf("%s %s describes %+v instead of a program with the sum %s", list.BOMFormat, list.SpecVersion, c, sum)
 	}
 }
+
+// wantCompletions checks the files of the completions below a directory: they are what the program there prints.
+func wantCompletions(t *testing.T, dir, zsh string) {
+	t.Helper()
+	for shell, path := range map[string]string{"bash": "bash-completion/completions/poolrun", "zsh": zsh, "fish": "fish/vendor_completions.d/poolrun.fish"} {
+		want, _ := outputs(t, command(t, filepath.Join(dir, "usr/bin/poolrun"), "completion", shell))
+		if got, err := os.ReadFile(filepath.Join(dir, "usr/share", path)); err != nil || string(got) != want || want == "" {
+			t.Errorf("%s: %v, %q instead of %q", path, err, got, want)
+		}
+	}
+}

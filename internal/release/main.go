@@ -1,13 +1,13 @@
-// Command release makes the files of a release in the directory dist. "make dist" runs it at the top of the
+// Command release makes the files of a release in the directory dist. "make dist" and "make deb" run it at the top of the
 // source tree:
 //
-//	SOURCE_DATE_EPOCH=SECONDS release -version VERSION -arch ARCHITECTURES dist GO-BUILD-COMMAND...
+//	SOURCE_DATE_EPOCH=SECONDS release -version VERSION -arch ARCHITECTURES dist|deb GO-BUILD-COMMAND...
 //
 // The same source, version, date and Go version give the same bytes, whatever the place, the time, the umask and the
 // environment.
 //
-// Read build.go and contents.go first: tarballs have the files that these two collect. tarball.go,
-// sbom.go and checksums.go write one kind of result each.
+// Read build.go and contents.go first: tarballs and Debian packages have the files that these two collect. tarball.go,
+// sbom.go, deb.go with dpkg.go, and checksums.go write one kind of result each.
 package main
 
 import (
@@ -51,12 +51,16 @@ func run() error {
 	arch := flag.String("arch", "", "the architectures, as Go names them, separated by spaces")
 	flag.Parse()
 	if *version == "" || *arch == "" || flag.NArg() < 2 {
-		return errors.New("usage: release -version VERSION -arch ARCHITECTURES dist GO-BUILD-COMMAND")
-	}
-	if flag.Arg(0) != "dist" {
-		return fmt.Errorf("%s is not dist", flag.Arg(0))
+		return errors.New("usage: release -version VERSION -arch ARCHITECTURES dist|deb GO-BUILD-COMMAND")
 	}
 	pack, suffixes := (*release).dist, []string{".tar.gz", ".cdx.json"}
+	switch flag.Arg(0) {
+	case "dist":
+	case "deb":
+		pack, suffixes = (*release).deb, []string{".deb"}
+	default:
+		return fmt.Errorf("%s is neither dist nor deb", flag.Arg(0))
+	}
 	seconds, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64)
 	if err != nil {
 		return fmt.Errorf("invalid SOURCE_DATE_EPOCH: %w", err)
