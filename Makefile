@@ -9,11 +9,11 @@
 # make bench-quick   The same in a few minutes, with fewer rounds.
 # make bench-compare Compare ./poolrun with an older build, in two minutes. OLD=path
 # make plots         Draw the figures of the last benchmark into docs/.
-# make install       Install poolrun and its man page. PREFIX=/usr/local, DESTDIR=
+# make install       Install poolrun, its man page and its completions. PREFIX=/usr/local, DESTDIR=
 # make dist          Make the tarballs of a release in dist/, with checksums and lists of what is linked.
 #                    ARCH="amd64 arm64"
 # make deb           Make the Debian packages of a release in dist/.
-# make clean         Remove the programs and dist/.
+# make clean         Remove the programs, and build/ and dist/.
 
 GO      ?= go
 PREFIX  ?= /usr/local
@@ -99,9 +99,14 @@ plots:
 install: poolrun
 	install -D -m 755 poolrun $(DESTDIR)$(PREFIX)/bin/poolrun
 	install -D -m 644 docs/poolrun.1 $(DESTDIR)$(PREFIX)/share/man/man1/poolrun.1
+	mkdir -p build
+	for shell in bash zsh fish; do ./poolrun completion $$shell >build/completion.$$shell || exit; done
+	install -D -m 644 build/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/poolrun
+	install -D -m 644 build/completion.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_poolrun
+	install -D -m 644 build/completion.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/poolrun.fish
 
 dist deb:
 	$(release) $@ $(build) -ldflags '$(ldflags)'
 
 clean:
-	rm -rf poolrun pool_server pool_client dist
+	rm -rf poolrun pool_server pool_client build dist

@@ -238,6 +238,17 @@ func wantLinked(t *testing.T, path, program, arch string) {
 	}
 }
 
+func TestInstallPutsAllFilesInTheirPlaces(t *testing.T) {
+	dir := t.TempDir()
+	withUmask(t, "077", nil, "make", "-C", copySource(t, "022"), "install", "DESTDIR="+dir, "PREFIX=/usr")
+	for path, mode := range map[string]os.FileMode{"bin/poolrun": 0o755, "share/man/man1/poolrun.1": 0o644} {
+		if info, err := os.Stat(filepath.Join(dir, "usr", path)); err != nil || info.Mode() != mode {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	wantCompletions(t, dir, "zsh/site-functions/_poolrun")
+}
+
 // wantCompletions checks the files of the completions below a directory: they are what the program there prints.
 func wantCompletions(t *testing.T, dir, zsh string) {
 	t.Helper()
