@@ -51,8 +51,10 @@ func TestTheFeaturesOfTheREADMEWork(t *testing.T) {
 			}
 			script := command
 			switch {
-			case strings.Contains(script, "--watch"): // until Ctrl-C
-				script = "timeout -s INT 1 " + script + " || :"
+			case strings.Contains(script, "--watch"): // a broken pipe ends it
+				script += " | head -n 1"
+			case strings.Contains(script, "evict"):
+				script = strings.Replace(script, "sleep 1;", "await-pool /demo 1 0;", 1)
 			case strings.Contains(script, "--die-with-parent"): // what happened, which nothing prints
 				script += "; echo $?; poolrun wait /demo; poolrun status /demo"
 			}
