@@ -97,13 +97,23 @@ func (p *Pool) Acquire(ctx context.Context, options ...Option) (lease *Lease, er
 		return nil, err
 	}
 	var place *place
+	come := func() (err error) {
+		if lease, err = p.takeAtOnce(req); errors.Is(err, ErrBusy) {
+			place, err = p.joinLine(req)
+		}
+		return err
+	}
 	err = p.use(func() error {
-		return p.update(ctx, 0, func() (err error) {
-			if lease, err = p.takeAtOnce(req); errors.Is(err, ErrBusy) {
-				place, err = p.joinLine(req)
+		err := p.update(ctx, 0, come)
+		if errors.Is(err, ErrBusy) { // it may not wait: a dead holder's slot is as good as a free one
+			if _, _, err = p.reapHolders(ctx, 0); err == nil {
+				err = p.update(ctx, 0, come)
 			}
-			return err
-		})
+			if errors.Is(err, ErrBusy) {
+				p.mem.CountOne(ledger.CountBusy)
+			}
+		}
+		return err
 	})
 	if err != nil || lease != nil {
 		return lease, err
@@ -186,6 +196,10 @@ func (p *Pool) takeAtOnce(req request) (*Lease, error) {
 		return p.newLease(h, 0), nil
 	case ErrTooHeavy:
 		return nil, p.checkWeight(req.weight)
+	case errBehind:
+		if p.fits(p.weightOf(req)) {
+			return nil, &Error{p.name, ErrBusy, errors.New("others wait for it already")}
+		}
 	case errNotYet:
 		return nil, &Error{p.name, errNotYet, waitsFor{text: cmp.Or(req.unmet, p.describeDelay())}}
 	}
@@ -245,7 +259,6 @@ func (p *Pool) checkLine(req request) error {
 	if waiting < req.maxWaiting {
 		return nil
 	}
-	p.mem.CountOne(ledger.CountBusy)
 	return &Error{p.name, ErrBusy, fmt.Errorf("the line has %d already", waiting)}
 }
 

@@ -22,7 +22,7 @@ func TestAConditionHoldsTheLine(t *testing.T) {
 	waitStatus(t, name, "the condition", func(s status) bool { return s.Waiting == 1 && s.Waiters[0].WaitsFor == "9999 TB of free memory" })
 	wantResult(t, poolrun(t, "status", name), 0, "\n1 +9999 TB of free memory +")
 	behind := startWaiter(t, name) // although two slots are free
-	wantBusy(t, name)
+	wantResult(t, poolrun(t, "--pool", name, "-n", "true"), 75, "^poolrun: no free slot in pool "+name+": others wait for it already\n$")
 	wantResult(t, poolrun(t, "--pool", name, "--priority", "-1", "true"), 0, "")
 	held.Process.Signal(syscall.SIGTERM)
 	wantSignal(t, syscall.SIGTERM, held)
@@ -34,7 +34,7 @@ func TestAConditionHoldsTheLine(t *testing.T) {
 func TestAConditionThatIsNotMetInTime(t *testing.T) {
 	name := newPool(t, 1)
 	wantResult(t, poolrun(t, "--pool", name, "--memfree", more, "-n", "true"), 75, "^poolrun: cannot start in pool "+name+" yet: it waits for 9999 TB of free memory\n$")
-	wantResult(t, poolrun(t, "--pool", name, "--memfree", more, "-w", "0.1", "-E", "9", "true"), 9, "^poolrun: cannot start in pool "+name+" yet: .*9999 TB of free memory.*100ms\n$")
+	wantResult(t, poolrun(t, "--pool", name, "--memfree", more, "-w", "0.1", "-E", "9", "true"), 9, "^poolrun: cannot start in pool "+name+" yet: .*9999 TB of free memory \\(gave up after 100ms\\)\n$")
 	wantResult(t, poolrun(t, "--pool", name, "--memfree", more, "-w", "0.1", "-q", "true"), 75, "^$")
 	n := statusOf(t, name).Counters
 	if n.Busy != 1 || n.TimedOut != 2 || n.Acquired != 0 {
@@ -171,6 +171,8 @@ func TestTheWholePool(t *testing.T) {
 func TestTheLineIsLimited(t *testing.T) {
 	name := newPool(t, 1)
 	limited := func(n string) *exec.Cmd { return poolrun(t, "--pool", name, "--max-waiting", n, "true") }
+	wantResult(t, limited("0"), 0, "")
+	wantExit(t, 0, mustStart(t, section(t, "bash", "", name, "ACQUIRE"))) // leaves a dead holder
 	wantResult(t, limited("0"), 0, "")
 	release := holdSlot(t, name)
 	wantResult(t, limited("0"), 75, "^poolrun: no free slot in pool "+name+": the line has 0 already\n$")

@@ -83,7 +83,7 @@ func waitAtMost(timeout duration, wait func(context.Context) error, text string)
 		err = context.Cause(ctx)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return busyError{fmt.Sprintf("%s after %v", text, timeout.length), exitBusy}
+		return busyError{text: fmt.Sprintf("%s after %v", text, timeout), code: exitBusy}
 	}
 	return err
 }

@@ -34,8 +34,9 @@ func (u usageError) Unwrap() error { return u.cause }
 // A busyError means that there was no slot in time, or that a pool or barrier was not ready in
 // time.
 type busyError struct {
-	text string // no message if empty
-	code int
+	text    string
+	code    int
+	isQuiet bool // there is no message
 }
 
 func (b busyError) Error() string { return b.text }
@@ -92,18 +93,18 @@ type problems []error
 
 func (p problems) Error() string { return errors.Join(p...).Error() }
 
-// textsOf returns the messages for an error. An error without a text has none.
+// textsOf returns the messages for an error.
 func textsOf(err error) (texts []string) {
+	if busy, ok := errors.AsType[busyError](err); ok && busy.isQuiet {
+		return nil
+	}
 	if several, ok := errors.AsType[problems](err); ok {
 		for _, problem := range several {
 			texts = append(texts, textsOf(problem)...)
 		}
 		return texts
 	}
-	if text := err.Error(); text != "" {
-		texts = append(texts, text)
-	}
-	return texts
+	return []string{err.Error()}
 }
 
 func codeOf(err error) int {

@@ -44,7 +44,7 @@ func describeWait(s pool.Status, pid int) string {
 		switch {
 		case w.PID != pid:
 		case w.Condition != "":
-			return fmt.Sprintf("waiting for %s to start in pool %s", w.Condition, s.Name)
+			return fmt.Sprintf("waiting in pool %s for %s", s.Name, w.Condition)
 		default:
 			return fmt.Sprintf("waiting for %s of %s: place %d of %d in line, %d of %d slots in use%s",
 				describeWeight(w), s.Name, i+1, len(s.Waiters), s.InUse, s.Size, heldBy(s))

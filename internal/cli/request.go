@@ -25,7 +25,7 @@ type request struct {
 
 // A verbosity says how much poolrun reports.
 type verbosity struct {
-	Verbose bool `short:"v" help:"Report what poolrun waits for, how long it waited, and how long the command ran."`
+	Verbose bool `short:"v" help:"Report what poolrun waits for, how long it waited, and how long a command ran."`
 	Quiet   bool `short:"q" help:"Print only errors, and nothing if there is no slot in time."`
 }
 
@@ -99,7 +99,7 @@ func (r *request) explain(err error, p *pool.Pool, v verbosity) error {
 	text := ""
 	switch about, _ := errors.AsType[*pool.Error](err); {
 	case errors.Is(err, context.DeadlineExceeded) && about != nil: // slots were not the reason
-		text = fmt.Sprintf("%v, for %v", about, r.Timeout)
+		text = fmt.Sprintf("%v (gave up after %v)", about, r.Timeout)
 	case errors.Is(err, context.DeadlineExceeded):
 		text = fmt.Sprintf("no free slot in pool %s within %v", p.Name(), r.Timeout)
 	case errors.Is(err, pool.ErrBusy):
@@ -107,10 +107,7 @@ func (r *request) explain(err error, p *pool.Pool, v verbosity) error {
 	default:
 		return err
 	}
-	if v.Quiet {
-		text = ""
-	}
-	return busyError{text, int(r.BusyExitCode)}
+	return busyError{text, int(r.BusyExitCode), v.Quiet}
 }
 
 // conditions returns the conditions that hold the first in line. It returns an error if they cannot be

@@ -64,9 +64,18 @@ var units = [...]struct {
 }
 
 func (d *duration) set(text string) bool {
+	length, ok := parseDuration(text)
+	if ok = ok && (length < infinite || text == "infinity"); ok {
+		*d = duration{true, length}
+	}
+	return ok
+}
+
+// parseDuration returns the length that a text stands for, infinite if that is too long for a duration.
+// It is bare Go.
+func parseDuration(text string) (length time.Duration, ok bool) {
 	if text == "infinity" {
-		*d = duration{true, infinite}
-		return true
+		return infinite, true
 	}
 	total := uint64(0)
 	isSum := false // of numbers with a unit
@@ -86,22 +95,22 @@ func (d *duration) set(text string) bool {
 		}
 		if unit == 0 {
 			if rest != "" || isSum {
-				return false
+				return 0, false
 			}
 			unit = 1e9
 		}
 		n, ok := scale(number, unit)
-		if total += n; !ok || total >= math.MaxInt64 {
-			return false
+		if !ok {
+			return 0, false
 		}
+		total = min(total+n, math.MaxInt64)
 		isSum = true
 	}
-	*d = duration{true, time.Duration(total)}
-	return text != ""
+	return time.Duration(total), text != ""
 }
 
-// scale multiplies a decimal number by a unit. It reports false for a number that is invalid or too
-// large. It is bare Go.
+// scale multiplies a decimal number by a unit. Of a product that is too large it makes MaxInt64. It
+// reports false for what is no number. It is bare Go.
 func scale(number string, unit uint64) (n uint64, ok bool) {
 	point := bare.Index(number, '.')
 	fraction := ""
@@ -111,20 +120,25 @@ func scale(number string, unit uint64) (n uint64, ok bool) {
 	if number == "" && fraction == "" {
 		return 0, false
 	}
-	if number != "" {
-		if n, ok = bare.Number(number, 10); !ok || n > math.MaxInt64/unit {
+	for i := range len(number) {
+		if number[i] < '0' || number[i] > '9' {
 			return 0, false
 		}
+		n = 10*min(n, math.MaxInt64/10) + uint64(number[i]-'0')
+	}
+	if n > math.MaxInt64/unit {
+		n = math.MaxInt64
+	} else {
 		n *= unit
 	}
-	for i := range len(fraction) {
+	part := uint64(0) // of a unit
+	for i := len(fraction) - 1; i >= 0; i-- {
 		if fraction[i] < '0' || fraction[i] > '9' {
 			return 0, false
 		}
-		unit /= 10 // what is less than a nanosecond is dropped
-		n += uint64(fraction[i]-'0') * unit
+		part = (uint64(fraction[i]-'0')*unit + part) / 10
 	}
-	return n, n <= math.MaxInt64
+	return min(n+part, math.MaxInt64), true
 }
 
 func (d *duration) UnmarshalText(text []byte) error {
@@ -133,8 +147,11 @@ func (d *duration) UnmarshalText(text []byte) error {
 	}
 	invalid := func(why string) error { return fmt.Errorf("invalid duration %q: %s", text, why) }
 	positive := strings.TrimPrefix(string(text), "+")
-	if d.set(positive) && positive != "infinity" { // strtod(3), which flock(1) uses, accepts a plus
+	if d.set(positive) { // strtod(3), which flock(1) uses, accepts a plus
 		return nil
+	}
+	if length, ok := parseDuration(positive); ok && length == infinite {
+		return invalid("it is too long")
 	}
 	// A number of seconds with an exponent.
 	seconds, err := strconv.ParseFloat(positive, 64)
