@@ -86,9 +86,7 @@ func (p *Pool) processOf(rec *ledger.Participant) (pid int, latest uint64, err e
 		pid = int(rec.PID.Load())
 	}
 	switch {
-	case pid <= 0:
-		return 0, 0, ledger.Damage("a participant has an impossible pid")
-	case rec.PIDNamespace.Load() != p.self.pidNamespace || !procIsOwn():
+	case pid <= 0 || rec.PIDNamespace.Load() != p.self.pidNamespace || !procIsOwn(): // the parent of process 1 is 0
 		return 0, 0, &Error{p.name, ErrUnavailable, fmt.Errorf("process %d is in another pid namespace", pid)}
 	case !isNoted: // it has started before it came
 		latest = uint64(max(rec.Since.Load()+int64(p.mem.Clock), 0)) / tick

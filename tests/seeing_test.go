@@ -177,6 +177,21 @@ func TestWatchEndsWithThePool(t *testing.T) {
 	}
 }
 
+// A pool that cannot be read is noted on the screen.
+func TestWatchNotesAPoolThatCannotBeRead(t *testing.T) {
+	sound, damaged := newPool(t, 2), newPool(t, 2)
+	os.Truncate(ledgerOf(damaged), 1000)
+	cmd := poolrun(t, "status", "--watch")
+	term := onTerminal(t, 500, 200, cmd)
+	term.wait("note: pool " + damaged + " is damaged")
+	term.wait(sound + ": 0 of 2")
+	if strings.Contains(term.text(), "\npoolrun: ") {
+		t.Errorf("%q", term.text())
+	}
+	term.typed("\x03")
+	wantSignal(t, unix.SIGINT, cmd)
+}
+
 // Without a terminal, --watch writes one status after the other.
 func TestWatchInAPipe(t *testing.T) {
 	name := newPool(t, 1)

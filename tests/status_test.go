@@ -23,7 +23,7 @@ func TestAPoolThatCannotBeReadDoesNotHideTheOthers(t *testing.T) {
 	}
 	for _, args := range [][]string{{"status"}, {"status", "--format", "json"}, {"list"}} {
 		out, stderr := outputs(t, poolrun(t, args...))
-		if !strings.Contains(out, sound) || strings.Contains(out, damaged) {
+		if strings.Count(out, sound) != 1 || strings.Contains(out, damaged) {
 			t.Errorf("%q: %s", args, out)
 		}
 		for _, text := range []string{damaged, strange, "?[2J "} {

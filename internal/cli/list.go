@@ -11,9 +11,12 @@ type listCommand struct{}
 func (*listCommand) examples() string { return "poolrun list" }
 
 func (c *listCommand) execute(out io.Writer) (exit, error) {
-	all, err := statusOfAll()
+	all, problems, err := statusOfAll()
 	if err != nil {
 		return exit{}, err
+	}
+	for _, problem := range problems {
+		say("%s", problem)
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "POOL\tSIZE\tIN USE\tWAITING\tMODE")

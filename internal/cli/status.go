@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"strings"
 
 	"github.com/poolrun/poolrun/pool"
 )
@@ -32,9 +33,16 @@ func (c *statusCommand) execute(out io.Writer) (exit, error) {
 
 // write writes the status once. Text is laid out for a page.
 func (c *statusCommand) write(out io.Writer, on page) error {
-	all, err := c.read()
+	all, problems, err := c.read()
 	if err != nil {
 		return err
+	}
+	for _, problem := range problems {
+		if c.Watch { // the screen belongs to the page
+			on.wrap(strings.Fields("note: "+printable(problem.Error())), yellow)
+		} else {
+			say("%s", problem)
+		}
 	}
 	switch c.Format {
 	case "prometheus":
@@ -51,32 +59,29 @@ func (c *statusCommand) write(out io.Writer, on page) error {
 	}
 	for i, s := range all {
 		if i > 0 {
-			if _, err := io.WriteString(out, "\n"); err != nil {
-				return err
-			}
+			on.line("", plain)
 		}
-		if err := writeText(out, s, on); err != nil {
-			return err
-		}
+		addText(on, s)
 	}
-	return nil
+	_, err = io.WriteString(out, on.text.String())
+	return err
 }
 
-// read returns the status of the pool, or of all pools.
-func (c *statusCommand) read() ([]pool.Status, error) {
+// read returns the status of the pool, or of all pools with the problems of reading some.
+func (c *statusCommand) read() (all []pool.Status, problems []error, err error) {
 	if c.Name == "" {
 		return statusOfAll()
 	}
 	s, err := statusOf(c.Name.String())
-	return []pool.Status{s}, err
+	return []pool.Status{s}, nil, err
 }
 
-// statusOfAll returns the status of every pool that this user may read. If reading a pool fails, it
-// reports the error and goes on with the others.
-func statusOfAll() (all []pool.Status, err error) {
+// statusOfAll returns the status of every pool that this user may read, and a problem for each pool
+// whose reading has failed.
+func statusOfAll() (all []pool.Status, problems []error, err error) {
 	names, err := pool.Names()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, name := range names {
 		switch s, err := statusOf(name); {
@@ -85,10 +90,10 @@ func statusOfAll() (all []pool.Status, err error) {
 		case errors.Is(err, fs.ErrPermission): // another user's pool
 		case errors.Is(err, pool.ErrNotExist), errors.Is(err, pool.ErrDestroyed): // in the meantime
 		default:
-			say("%s", err)
+			problems = append(problems, err)
 		}
 	}
-	return all, nil
+	return all, problems, nil
 }
 
 func statusOf(name string) (pool.Status, error) {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,8 +10,8 @@ import (
 	"github.com/poolrun/poolrun/pool"
 )
 
-// writeText writes a status for people to read, in lines that fit the page.
-func writeText(out io.Writer, s pool.Status, on page) error {
+// addText adds a status for people to read to a page.
+func addText(on page, s pool.Status) {
 	state := ""
 	if s.Draining {
 		state = ", being drained"
@@ -34,8 +33,6 @@ func writeText(out io.Writer, s pool.Status, on page) error {
 		counters = append(counters, fmt.Sprintf("(%v between two starts)", s.Delay))
 	}
 	on.wrap(counters, plain)
-	_, err := io.WriteString(out, on.text.String())
-	return err
 }
 
 // useBar draws how many slots are in use, of as many as there are, or were before the pool shrank.
