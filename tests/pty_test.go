@@ -54,8 +54,13 @@ func stoppedTerminal(t testing.TB) (pty, tty *os.File) {
 
 func newTerminal(t *testing.T) *terminal {
 	t.Helper()
+	return startTerminal(t, "sh", "-i")
+}
+
+func startTerminal(t *testing.T, args ...string) *terminal {
+	t.Helper()
 	pty, tty := openPTY(t)
-	shell := command(t, "sh", "-i")
+	shell := command(t, args[0], args[1:]...)
 	shell.Stdin, shell.Stdout, shell.Stderr = tty, tty, tty
 	shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	mustStart(t, shell)

@@ -13,7 +13,7 @@ import (
 
 type evictCommand struct {
 	Name   poolName   `arg:"" help:"The pool."`
-	Slot   int        `required:"" placeholder:"N" help:"Signal the command that holds slot N."`
+	Slot   int        `required:"" placeholder:"N" complete:"slot" help:"Signal the command that holds slot N."`
 	Signal signalName `short:"s" default:"TERM" placeholder:"SIG" help:"Send SIG, a name or a number as for kill(1) (default: TERM)."`
 }
 

@@ -10,10 +10,10 @@ import (
 )
 
 type initCommand struct {
-	Name    poolName `arg:"" help:"The pool, like /db."`
+	Name    poolName `arg:"" complete:"nothing" help:"The pool, like /db."`
 	Size    poolSize `short:"s" placeholder:"N" help:"Give the pool N slots: 1 to 4096, or a percentage of the CPUs, like 50%."`
 	Mode    fileMode `default:"0600" placeholder:"MODE" help:"Set the permissions, as in chmod(1) (default: 0600, only the owner; 0660 for a group)."`
-	Group   string   `placeholder:"GROUP" help:"Give the pool to this group."`
+	Group   string   `placeholder:"GROUP" complete:"group" help:"Give the pool to this group."`
 	Item    []string `placeholder:"TEXT" sep:"none" help:"Say what a slot stands for: a port, a GPU, an account. Repeat this for each slot; --size can then be omitted."`
 	Delay   duration `placeholder:"DUR" help:"Let at least DUR pass between two starts in this pool."`
 	ExistOk bool     `help:"Succeed if the pool exists already, whatever its size and mode."`

@@ -25,19 +25,10 @@ func parse(args []string, commands *commandLine) (command, error) {
 		return nil, err
 	}
 	environment, helped := variables{}, false
-	parser, err := kong.New(commands,
-		kong.Name("poolrun"),
-		kong.WithHyphenPrefixedParameters(true), // as getopt(3): --priority -5
-		kong.Description(description),
-		kong.Help(printHelp),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
+	parser := newParser(commands,
 		kong.Exit(func(int) { helped = true }), // kong goes on after that, and its errors mean nothing
-		kong.Writers(os.Stdout, os.Stderr),
 		kong.Resolvers(environment),
 	)
-	if err != nil {
-		panic(err) // a mistake in the struct tags
-	}
 	environment.takeFrom(parser.Model)
 	parsed, err := parser.Parse(args)
 	if helped {
@@ -47,6 +38,22 @@ func parse(args []string, commands *commandLine) (command, error) {
 		return nil, err
 	}
 	return parsed.Selected().Target.Addr().Interface().(command), nil
+}
+
+// newParser returns a parser for the commands. Its model is what kong reads in the struct tags.
+func newParser(commands *commandLine, options ...kong.Option) *kong.Kong {
+	parser, err := kong.New(commands, append(options,
+		kong.Name("poolrun"),
+		kong.WithHyphenPrefixedParameters(true), // as getopt(3): --priority -5
+		kong.Description(description),
+		kong.Help(printHelp),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
+		kong.Writers(os.Stdout, os.Stderr),
+	)...)
+	if err != nil {
+		panic(err) // a mistake in the struct tags
+	}
+	return parser
 }
 
 // helpCommand stands for a command line with --help, after the help was written.

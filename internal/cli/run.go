@@ -24,10 +24,10 @@ type runCommand struct {
 	KillAfter     duration `default:"10s" placeholder:"DUR" help:"Send SIGKILL if the command still runs DUR after the SIGTERM of --max-runtime (default: 10s)."`
 	WaitTree      bool     `help:"Keep the slot until every process that the command has started has ended, daemons included."`
 	DieWithParent bool     `help:"If poolrun is killed, let the kernel kill the command too."`
-	Log           string   `env:"POOLRUN_LOG" placeholder:"FILE" help:"Append one line of JSON to FILE about this run."`
+	Log           string   `env:"POOLRUN_LOG" placeholder:"FILE" complete:"file" help:"Append one line of JSON to FILE about this run."`
 	verbosity
 
-	Command []string `arg:"" optional:"" passthrough:"partial" help:"The command to run, and its arguments."`
+	Command []string `arg:"" optional:"" passthrough:"partial" complete:"command" help:"The command to run, and its arguments."`
 
 	entry *logEntry
 }
