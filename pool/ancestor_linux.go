@@ -52,23 +52,28 @@ func (p *Pool) inheritedGuard() ledger.Ref {
 func (p *Pool) commandAmongAncestors() (ledger.Ref, error) {
 	walk := p.ancestors()
 	for walk.next() {
-		rec, err := p.mem.At(walk.r)
-		if err == nil && p.mayBeAncestor(rec, walk.below) && procIsOwn() {
-			return walk.r, nil
+		// Of several holders with one pid, all but one were those of an earlier process.
+		holders := p.mem.HoldersUnlocked()
+		for holders.Next() {
+			if p.commandOf(holders.Participant) == walk.found && p.mayBeAncestor(holders.Participant, walk.below) && procIsOwn() {
+				return holders.Ref, nil
+			}
 		}
 	}
 	return 0, walk.err
 }
 
-// mayBeAncestor reports whether the process that commandOf names is still the one that it was. below is
-// when its child on the way to this process started: a shell can have started a child before it got
-// its slots.
+// mayBeAncestor reports whether the process that commandOf names is still the one that it was. A shell
+// that holds slots by a descriptor also has to have that open still: it can have handed it to a child.
+// below is when its child on the way to this process started: it can have started a child before it
+// got its slots.
 func (p *Pool) mayBeAncestor(rec *ledger.Participant, below uint64) bool {
 	if rec.Descriptor.Load() == 0 {
 		return p.commandMayRun(rec)
 	}
 	seen := rec.CommandSeen.Load()
-	return rec.TimeNamespace.Load() == p.self.timeNamespace && below >= seen && mayRun(rec.PID.Load(), seen)
+	return rec.TimeNamespace.Load() == p.self.timeNamespace && below >= seen && mayRun(rec.PID.Load(), seen) &&
+		p.hasGuard(rec.PID.Load(), guardByte(rec.Ticket.Load()))
 }
 
 // An ancestorWalk finds the holders whose command has the pid of this process or of an ancestor. A
@@ -77,7 +82,8 @@ func (p *Pool) mayBeAncestor(rec *ledger.Participant, below uint64) bool {
 // holders finds what there is to know about the first two. Its methods are bare Go.
 type ancestorWalk struct {
 	core     *core
-	r        ledger.Ref // the holder
+	r        ledger.Ref // a holder
+	found    int32      // the pid of its command
 	pid      int32      // the next process to look at; 0 at the end
 	start    uint64     // when the process before it started, in ticks
 	below    uint64     // when the child of the holder's process started
@@ -127,6 +133,7 @@ func (w *ancestorWalk) next() bool {
 			w.pid = stat.parent
 		}
 		if w.r = w.holderOf(pid); w.r != 0 {
+			w.found = pid
 			return true
 		}
 	}

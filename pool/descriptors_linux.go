@@ -2,6 +2,8 @@ package pool
 
 import (
 	"bytes"
+	"os"
+	"slices"
 	"strconv"
 	"unsafe"
 
@@ -71,14 +73,23 @@ func (w *descriptorWalk) entry() (name string) {
 	return bare.String((*byte)(unsafe.Add(entry, nameAt)))
 }
 
+// locksOf lists the locks of a descriptor of a process on the ledger (proc_pid_fdinfo(5)).
+func (p *Pool) locksOf(process, fd string) ([]span, error) {
+	text, err := readProc("/proc/" + process + "/fdinfo/" + fd)
+	if err != nil {
+		return nil, err
+	}
+	return p.locksIn(bytes.NewReader(text)), nil
+}
+
 // guardedBy returns the holder whose guard is locked through a descriptor of this process, 0 for
-// nobody. proc_pid_fdinfo(5) shows the locks of a descriptor.
+// nobody.
 func (p *Pool) guardedBy(fd int) (ledger.Ref, error) {
-	text, err := readProc("/proc/self/fdinfo/" + strconv.Itoa(fd))
+	locks, err := p.locksOf("self", strconv.Itoa(fd))
 	if err != nil {
 		return 0, err
 	}
-	for _, lock := range p.locksIn(bytes.NewReader(text)) {
+	for _, lock := range locks {
 		holders := p.mem.HoldersUnlocked()
 		for holders.Next() {
 			if guardByte(holders.Ticket.Load()) == lock.first {
@@ -87,4 +98,25 @@ func (p *Pool) guardedBy(fd int) (ledger.Ref, error) {
 		}
 	}
 	return 0, nil
+}
+
+// hasGuard reports whether a process has a descriptor through which this guard is locked, as far as
+// this process may look.
+func (p *Pool) hasGuard(pid int32, guard int64) bool {
+	process := strconv.Itoa(int(pid))
+	entries, err := os.ReadDir("/proc/" + process + "/fd")
+	if err != nil {
+		return false
+	}
+	for _, entry := range entries {
+		fd, err := strconv.Atoi(entry.Name())
+		if err != nil || !p.isOpenIn(pid, fd) {
+			continue
+		}
+		locks, _ := p.locksOf(process, entry.Name())
+		if slices.Contains(locks, span{guard, guard}) {
+			return true
+		}
+	}
+	return false
 }

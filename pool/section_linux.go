@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -72,10 +73,8 @@ func (l *Lease) HandOver(fd, pid int) error {
 		p := l.pool
 		// Under the ledger lock, so that only one of two callers succeeds.
 		return p.update(p.open, lockLimit, func() error {
-			if r, err := p.guardedBy(fd); err != nil {
+			if err := p.checkUnused(fd); err != nil {
 				return err
-			} else if r != 0 {
-				return &Error{fmt.Sprintf("descriptor %d", fd), ErrInvalid, fmt.Errorf("it holds a slot of pool %s already", p.name)}
 			}
 			l.rec.PID.Store(int32(pid))
 			l.rec.CommandSeen.Store(ticks())
@@ -102,9 +101,37 @@ func (p *Pool) IsHeldBy(fd int) (held bool, err error) {
 	return held, err
 }
 
-// ReleaseDescriptor gives back the slots that are held by a descriptor, and leaves it open. It returns
-// fs.ErrNotExist if there are none. If the change fails after the guard is unlocked, the slots are
-// taken back as those of a dead holder.
+// Join makes a descriptor of the pool's ledger hold the slots of a lease too, which has to be held by an
+// ancestor: they are held until the last copy of it is closed as well, or until ReleaseDescriptor. But if
+// the lease is one of a poolrun that lives, it ends with that. It returns ErrInvalid as HandOver does,
+// and fs.ErrNotExist if the lease is not held any more.
+func (p *Pool) Join(id LeaseID, fd int) error {
+	return p.use(func() error {
+		return p.update(p.open, lockLimit, func() error {
+			if err := p.checkUnused(fd); err != nil {
+				return err
+			}
+			if _, held := p.names(id); !held {
+				return fs.ErrNotExist
+			}
+			return lockGuard(fd, id)
+		})
+	})
+}
+
+// checkUnused returns ErrInvalid if slots are held by a descriptor already.
+func (p *Pool) checkUnused(fd int) error {
+	r, err := p.guardedBy(fd)
+	if r != 0 && err == nil {
+		err = &Error{fmt.Sprintf("descriptor %d", fd), ErrInvalid, fmt.Errorf("it holds a slot of pool %s already", p.name)}
+	}
+	return err
+}
+
+// ReleaseDescriptor gives back the slots that are held by a descriptor, and leaves it open. If others
+// hold them too, these keep them. It returns fs.ErrNotExist if the descriptor holds none by HandOver or
+// Join. If the change fails after the guard is unlocked, the slots are taken back as those of a dead
+// holder.
 func (p *Pool) ReleaseDescriptor(fd int) error {
 	return p.use(func() error {
 		return p.update(p.open, lockLimit, func() error {
@@ -120,7 +147,20 @@ func (p *Pool) ReleaseDescriptor(fd int) error {
 				return err
 			}
 			h := holding{id: p.leaseID(r, rec), rec: rec}
-			if err := shm.SetLock(fd, shm.Unlocked, guardByte(h.id.ticket)); err != nil {
+			guard := guardByte(h.id.ticket)
+			// A descriptor's own locks do not show through it.
+			others, err := shm.IsLocked(fd, guard, 1)
+			if err != nil {
+				return err
+			}
+			if rec.Descriptor.Load() == 0 && !others {
+				// It is the guard that a command has inherited, unless the command got none.
+				others, err = p.isClaimed(rec)
+				if !others || rec.Guarded.Load() != 0 || err != nil {
+					return cmp.Or(err, fs.ErrNotExist)
+				}
+			}
+			if err := shm.SetLock(fd, shm.Unlocked, guard); err != nil || others {
 				return err
 			}
 			crash.Point("descriptor unlocked")

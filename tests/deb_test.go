@@ -138,7 +138,7 @@ func wantPackaged(t *testing.T, s system) {
 	t.Helper()
 	for _, path := range []string{
 		"usr/share/man/man1/poolrun.1.gz", "usr/share/doc/poolrun/copyright", "usr/share/doc/poolrun/changelog.gz",
-		"usr/share/doc/poolrun/README.md", "usr/share/doc/poolrun/examples/xargs.sh",
+		"usr/share/doc/poolrun/README.md", "usr/share/doc/poolrun/examples/xargs/compress.sh",
 	} {
 		if info, err := os.Stat(s.path(path)); err != nil || info.Size() == 0 {
 			t.Errorf("%s: %v", path, err)

@@ -134,7 +134,7 @@ func unpack(t *testing.T, path, top, program string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		executable := header.Typeflag == tar.TypeDir || strings.HasSuffix(header.Name, "/poolrun") || strings.HasSuffix(header.Name, ".sh")
+		executable := header.Typeflag == tar.TypeDir || strings.HasSuffix(header.Name, "/poolrun") || strings.HasSuffix(header.Name, ".sh") || strings.HasSuffix(header.Name, ".py")
 		if mode := map[bool]int64{true: 0o755, false: 0o644}[executable]; header.Mode != mode || header.Uid != 0 || header.Gid != 0 || !header.ModTime.Equal(time.Unix(releaseDate, 0)) {
 			t.Errorf("%s: mode %o, user %d, group %d, %v", header.Name, header.Mode, header.Uid, header.Gid, header.ModTime)
 		}
@@ -154,7 +154,7 @@ func unpack(t *testing.T, path, top, program string) {
 		}
 	}
 	for _, want := range []string{
-		"poolrun", "README.md", "LICENSE", "CHANGELOG.md", "copyright", "man1/poolrun.1", "docs/design.md", "examples/crontab", "examples/make/Makefile",
+		"poolrun", "README.md", "LICENSE", "CHANGELOG.md", "copyright", "man1/poolrun.1", "docs/design.md", "examples/cron/crontab", "examples/make/Makefile",
 		"completions/poolrun.bash", "completions/_poolrun", "completions/poolrun.fish",
 	} {
 		if !slices.Contains(names, want) {

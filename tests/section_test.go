@@ -212,6 +212,65 @@ func TestSectionsAndNestedCalls(t *testing.T) {
 	})
 }
 
+// A shell can hand each of its slots to a background job, by a descriptor that it closes itself. It is
+// not in the job's section then.
+func TestAShellHandsItsSlotToAJob(t *testing.T) {
+	eachShell(t, func(t *testing.T, shell, inherit string) {
+		name := newPool(t, 1)
+		cmd := section(t, shell, inherit, name, `ACQUIRE || exit
+			sleep 1000 `+inherit+` >/dev/null & exec 9<&-
+			echo $!; poolrun -p NAME -n true; echo nested $?
+			exec 9<$(poolrun path NAME); ACQUIRE -n; echo second $?`)
+		_, next := startSection(t, cmd)
+		job := readPID(t, next)
+		wantLine(t, next, "nested 75")
+		wantLine(t, next, "second 75")
+		wantExit(t, 0, cmd)
+		kill(t, job)
+		wantUsable(t, name)
+	})
+}
+
+// A second descriptor, in a slot that is held already, holds that slot too: as long as either is open.
+func TestASecondDescriptorHoldsTheSlotToo(t *testing.T) {
+	for what, script := range map[string]string{
+		"closed":   "exec 8<&-",
+		"released": "poolrun release --fd 8",
+	} {
+		t.Run(what, func(t *testing.T) {
+			name := newPool(t, 1)
+			cmd := section(t, "bash", "", name, `exec 8<$(poolrun path NAME); poolrun acquire --fd 8 && ACQUIRE && echo both; read line
+				`+script+`; echo one; read line
+				RELEASE && echo none; read line`)
+			tell, next := startSection(t, cmd)
+			for _, want := range []string{"both", "one"} {
+				wantLine(t, next, want)
+				if s := statusOf(t, name); s.InUse != 1 || s.Counters.Acquired != 1 {
+					t.Errorf("%+v", s)
+				}
+				wantResult(t, command(t, "setsid", "-w", binaries.poolrun, "-p", name, "-n", "true"), 75, "")
+				tell("")
+			}
+			wantLine(t, next, "none")
+			wantUsable(t, name)
+			tell("")
+			wantExit(t, 0, cmd)
+		})
+	}
+}
+
+// What holds the slot of a run is not a section, and cannot be released.
+func TestTheGuardOfARunIsNotReleased(t *testing.T) {
+	name := newPool(t, 1)
+	wantResult(t, poolrun(t, "-p", name, "sh", "-c", "poolrun release --fd 50; echo $?; setsid -w env -u POOLRUN_HELD poolrun -p "+name+" -n true; echo $?"), 0,
+		"^poolrun: descriptor 50 holds no slot of pool "+name+"\n2\n")
+	// A section in a slot releases what it has.
+	for _, flag := range []string{"--quiet", "--close"} {
+		wantResult(t, poolrun(t, flag, "-p", name, "bash", "-c", "exec 9<$(poolrun path "+name+"); poolrun acquire --fd 9 && poolrun release --fd 9 && poolrun status "+name), 0, " 1 of 1 slots in use")
+	}
+	wantEmpty(t, name)
+}
+
 // acquire has the limits, codes and place in line of run.
 func TestAcquireWaitsLikeRun(t *testing.T) {
 	name := newPool(t, 1)

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -41,9 +43,11 @@ func (c *acquireCommand) execute(io.Writer) (exit, error) {
 	} else if held {
 		return exit{}, fmt.Errorf("descriptor %d holds a slot of pool %s already", c.FD, p.Name())
 	}
-	if _, slots, _ := heldByAncestor(p); slots != nil {
-		c.talk("poolrun runs in a slot of %s already, and needs no other", p.Name())
-		return exit{}, nil
+	if outer, slots, _ := heldByAncestor(p); slots != nil {
+		c.talk("the command runs in a slot of %s already, and needs no other", p.Name())
+		if err := p.Join(outer, int(c.FD)); !errors.Is(err, fs.ErrNotExist) { // given back at this moment
+			return exit{}, err
+		}
 	}
 	caller := os.Getppid()
 	lease, err := c.acquire(signals, p, commandLineOf(caller), c.verbosity)

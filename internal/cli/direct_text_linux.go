@@ -45,7 +45,7 @@ func (d *directRun) write(prefix string, parts []string) {
 
 func (d *directRun) reportStart() {
 	if !d.pool.IsHeld() {
-		d.say("poolrun runs in a slot of ", d.pool.Name(), " already, and needs no other")
+		d.say("the command runs in a slot of ", d.pool.Name(), " already, and needs no other")
 		return
 	}
 	var buffer [8 * pool.MaxDirectWeight]byte

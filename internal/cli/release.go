@@ -25,10 +25,6 @@ func (c *releaseCommand) execute(io.Writer) (exit, error) {
 	defer p.Close()
 	err = p.ReleaseDescriptor(int(c.FD))
 	if errors.Is(err, fs.ErrNotExist) {
-		// In a slot of an ancestor, acquire has taken none.
-		if _, slots, _ := heldByAncestor(p); slots != nil {
-			return exit{}, nil
-		}
 		err = fmt.Errorf("descriptor %d holds no slot of pool %s", c.FD, p.Name())
 	}
 	return exit{}, err

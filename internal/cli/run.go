@@ -124,7 +124,7 @@ func (c *runCommand) run(signals *supervisor.Signals) (exit, error) {
 		return exit{}, err
 	}
 	if outer, slots, items := heldByAncestor(p); slots != nil {
-		c.talk("poolrun runs in a slot of %s already, and needs no other", p.Name())
+		c.talk("the command runs in a slot of %s already, and needs no other", p.Name())
 		command.Env = withDescription(command.Env, outer, slots, items)
 		c.entry.setSlots(slots, items, 0)
 		return c.start(signals, command)
