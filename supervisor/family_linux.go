@@ -43,8 +43,8 @@ func descendants(of int) (list []relative) {
 	return list
 }
 
-// readRelative reads a process's stat file. It reports false for a process that has ended, a zombie
-// included.
+// readRelative reads a process's stat file. It reports false for a process that has ended. A zombie has
+// ended unless other threads of it live.
 func readRelative(pid int) (r relative, ok bool) {
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
@@ -52,7 +52,7 @@ func readRelative(pid int) (r relative, ok bool) {
 	}
 	// Field 2, the command's name in parentheses, can contain any byte.
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	if len(fields) < 20 || fields[0][0] == 'Z' || fields[0][0] == 'X' {
+	if len(fields) < 20 || fields[0][0] == 'X' || fields[0][0] == 'Z' && string(fields[17]) == "1" {
 		return r, false
 	}
 	parent, err1 := strconv.Atoi(string(fields[1]))
@@ -61,15 +61,16 @@ func readRelative(pid int) (r relative, ok bool) {
 }
 
 // signal sends a signal to the process, and to no later one with the same pid.
-func (r relative) signal(n unix.Signal) {
+func (r relative) signal(n unix.Signal) error {
 	fd, err := unix.PidfdOpen(r.pid, 0)
 	if err != nil {
-		return
+		return err
 	}
 	defer unix.Close(fd)
-	if now, ok := readRelative(r.pid); ok && now.start == r.start {
-		unix.PidfdSendSignal(fd, n, nil, 0)
+	if now, ok := readRelative(r.pid); !ok || now.start != r.start {
+		return unix.ESRCH
 	}
+	return unix.PidfdSendSignal(fd, n, nil, 0)
 }
 
 // isIn reports whether the process is one of a list.

@@ -53,9 +53,9 @@ func (l *runLimit) enforce(signal func(syscall.Signal)) {
 // killInterval is how often SIGKILL is repeated.
 const killInterval = 100 * time.Millisecond
 
-// earlier returns the earlier of a time and the time at which the next signal is due. The zero time
-// stands for never.
-func (l *runLimit) earlier(t time.Time) time.Time {
+// orEarlier returns a time, or the time at which the next signal is due if that is earlier. The zero
+// time stands for never.
+func (l *runLimit) orEarlier(t time.Time) time.Time {
 	if l.next == 0 {
 		return t
 	}
@@ -66,22 +66,14 @@ func (l *runLimit) earlier(t time.Time) time.Time {
 	return t
 }
 
-// signalJob signals the command, and those of its descendants that are in its process group: what
+// signalJob signals the command, and what it has started as far as that is in its process group: what
 // timeout(1) reaches by a process group of its own. The group as a whole gets the signal only if the
 // command leads it, since otherwise it is this process's too.
-func (s *supervision) signalJob(n syscall.Signal) {
-	if groupOf(s.pid) == s.pid {
-		bare.Sys(unix.SYS_KILL, uintptr(-s.pid), uintptr(n), 0, 0)
-		return
-	}
-	group := groupOf(s.pid)
-	family := descendants(s.pid)
-	if bare.Errno(bare.Sys(unix.SYS_KILL, uintptr(s.pid), uintptr(n), 0, 0)) == unix.EPERM {
-		s.refused |= setOf(n)
-	}
-	for _, r := range family {
-		if r.group == group {
-			r.signal(n)
-		}
+func (t tree) signalJob(run *supervision, n syscall.Signal) {
+	group := groupOf(run.pid)
+	if group != run.pid {
+		t.signal(run, n, func(r relative) bool { return r.group == group })
+	} else if bare.Errno(bare.Sys(unix.SYS_KILL, uintptr(-group), uintptr(n), 0, 0)) == unix.EPERM {
+		run.refused |= setOf(n)
 	}
 }

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"fmt"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -30,9 +31,9 @@ type Command struct {
 	// signal the command; once for each signal number.
 	OnRefused func(n syscall.Signal, pid int, err error)
 
-	// MaxRuntime, unless 0, is how long the command may run. Then the command, and those of its
-	// descendants that are in its process group, get SIGTERM, and KillAfter later SIGKILL. The time
-	// for which the machine is suspended counts.
+	// MaxRuntime, unless 0, is how long the command may run. Then the command, and what it has
+	// started as far as that is in its process group, get SIGTERM, and KillAfter later SIGKILL. The
+	// time for which the machine is suspended counts. This process becomes a child subreaper.
 	MaxRuntime, KillAfter time.Duration
 
 	// WaitTree makes Run return only after every process has ended that the command has started,
@@ -49,7 +50,7 @@ type Command struct {
 // Run starts the command, passes signals on to it, and blocks until it has ended.
 //
 // An error means that the command has not run: an [Interrupted] if a deadly signal came first,
-// [ErrNoProcess] if no process could be created, or an error of execve(2). Other signals stay in
+// [ErrNoProcess] if no process could be created, [ErrNoTree], or an error of execve(2). Other signals stay in
 // the queue, and Run may be called again.
 //
 // The calling goroutine must be locked to the process's first thread (runtime.LockOSThread in an
@@ -64,10 +65,10 @@ func (s *Signals) Run(c Command) (Status, error) {
 		return Status{}, Interrupted{n}
 	}
 	var all tree
-	if c.WaitTree {
+	if c.WaitTree || c.MaxRuntime > 0 {
 		var err error
-		if all, err = beginTree(); err != nil {
-			return Status{}, err
+		if all, err = beginTree(); err != nil && c.WaitTree {
+			return Status{}, fmt.Errorf("%w: %w", ErrNoTree, err)
 		}
 	}
 	pid, err := start(c, &s.kept)
@@ -77,47 +78,60 @@ func (s *Signals) Run(c Command) (Status, error) {
 	limit := newRunLimit(c.MaxRuntime, c.KillAfter)
 	run := supervision{queue: &s.queue, pid: pid, limit: limit.next}
 	run.begin()
+	polls := poller{poll: c.Poll}
 	reported := signalSet(0)
-	reportRefused := func(pid int) {
+	var status syscall.WaitStatus
+	hasEnded := false // the command
+	for {
+		isOver := false
+		if !hasEnded {
+			if status, hasEnded = run.step(); hasEnded {
+				isOver, run.pid = !c.WaitTree, nobody
+			}
+		}
+		if hasEnded && !isOver {
+			isOver = all.step(&run)
+		}
+		if run.pid != nobody {
+			pid = run.pid
+		}
 		for n := syscall.Signal(1); n <= lastSignal; n++ {
 			if c.OnRefused != nil && run.refused.has(n) && !reported.has(n) {
 				c.OnRefused(n, pid, unix.EPERM)
 			}
 		}
 		reported = run.refused
-	}
-	var nextPoll time.Time // the zero time: never
-	if c.Poll != nil {
-		nextPoll = time.Now()
-	}
-	for {
-		status, ended := run.step()
-		reportRefused(pid)
-		if ended && c.WaitTree {
-			all.wait(s, &run, &limit, func(left int) {
-				reportRefused(left)
-				if c.Poll != nil && left != pid {
-					pid = left
-					c.Poll(pid)
-				}
-			})
-		}
-		if ended {
+		if isOver {
 			return Status{status, limit.passed}, nil
 		}
-		if c.WaitTree {
-			limit.enforce(all.signal)
-		} else {
-			limit.enforce(run.signalJob)
-		}
-		run.limit = limit.next
-		if !nextPoll.IsZero() && time.Until(nextPoll) <= 0 {
-			nextPoll = time.Time{}
-			if next := c.Poll(pid); next != 0 {
-				nextPoll = time.Now().Add(next)
+		limit.enforce(func(n syscall.Signal) {
+			if c.WaitTree {
+				all.signalAll(&run, n)
+			} else {
+				all.signalJob(&run, n)
 			}
-		}
-		s.queue.wait(limit.earlier(nextPoll))
+		})
+		run.limit = limit.next
+		polls.look(run.pid)
+		s.queue.wait(limit.orEarlier(polls.next))
+	}
+}
+
+// A poller calls Command.Poll when it is due.
+type poller struct {
+	poll func(pid int) time.Duration // or nil
+	pid  int                         // with which it was called last
+	next time.Time                   // the zero time: never
+}
+
+func (p *poller) look(pid int) {
+	isDue := pid != p.pid || !p.next.IsZero() && time.Until(p.next) <= 0
+	if p.poll == nil || pid == nobody || !isDue {
+		return
+	}
+	p.pid, p.next = pid, time.Time{}
+	if interval := p.poll(pid); interval != 0 {
+		p.next = time.Now().Add(interval)
 	}
 }
 

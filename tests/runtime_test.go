@@ -3,6 +3,7 @@ package tests
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -49,10 +50,18 @@ func TestMaxRuntimeEndsTheCommand(t *testing.T) {
 		"it has stopped itself":           {nil, "kill -STOP $$; sleep 1000", ""},
 		"a group of its own":              {nil, "exec setsid -w sh -c 'sleep 1000; echo not killed'", ""},
 		"what it waits for, in its group": {nil, "sleep 1000; echo; sleep 1000", ""},
+		"what it has left behind":         {nil, "(sleep 1000 & echo $! >left); sleep 1000", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			name := newPool(t, 1)
 			cmd := poolrun(t, append(append([]string{"--pool", name, "--max-runtime", "0.2"}, test.flags...), "sh", "-c", test.script)...)
+			cmd.Dir = t.TempDir()
+			defer func() {
+				if text, err := os.ReadFile(cmd.Dir + "/left"); err == nil {
+					left, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+					wantEnded(t, left)
+				}
+			}()
 			var out strings.Builder
 			cmd.Stdout = &out
 			if code := exitCode(t, cmd); code != 124 || strings.TrimSpace(out.String()) != test.want {
@@ -155,6 +164,66 @@ func TestTheRestOfATreeIsSignalled(t *testing.T) {
 			wantEmpty(t, name)
 		})
 	}
+}
+
+// The tree has ended when the kernel says so: a look at /proc can miss a process, and the last one can
+// end during the look.
+func TestTheEndOfATreeIsExact(t *testing.T) {
+	name := newPool(t, 1)
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip(err)
+	}
+	// One process after the other, each started by the one before.
+	hopping := poolrun(t, "--pool", name, "--wait-tree", "python3", "-c", `
+import os, time
+if os.fork(): os._exit(0)
+end = time.time() + 1
+while time.time() < end:
+    if os.fork(): os._exit(0)
+open("ended", "w")`)
+	hopping.Dir = t.TempDir()
+	wantResult(t, hopping, 0, "^$")
+	if _, err := os.Stat(hopping.Dir + "/ended"); err != nil {
+		t.Error("poolrun did not wait for the last process")
+	}
+	// A process whose main thread has ended.
+	headless := poolrun(t, "--pool", name, "--wait-tree", "python3", "-c", `
+import os, time, threading, ctypes
+if os.fork(): time.sleep(0.3); os._exit(0)
+threading.Thread(target=lambda: (time.sleep(0.6), open("thread", "w"), os._exit(0))).start()
+ctypes.CDLL(None).pthread_exit(None)`)
+	headless.Dir = t.TempDir()
+	wantResult(t, headless, 0, "^$")
+	if _, err := os.Stat(headless.Dir + "/thread"); err != nil {
+		t.Error("poolrun did not wait for a process without a main thread")
+	}
+	// The end of the last process is not missed.
+	for i := range 20 {
+		wantResult(t, poolrun(t, "--pool", name, "--wait-tree", "python3", "-c", fmt.Sprintf(`
+import os, time
+if os.fork() == 0:
+    end = time.monotonic() + %d * 3e-4
+    while time.monotonic() < end: pass
+os._exit(0)`, i)), 0, "^$")
+	}
+	wantEmpty(t, name)
+}
+
+// After the command of a tree has ended, poolrun stops together with the process that stands for it,
+// and does not stay stopped when that ends.
+func TestARestOfATreeStopsAndContinues(t *testing.T) {
+	name := newPool(t, 1)
+	cmd := command(t, "sh", "-c", "set -m; poolrun --pool $POOL --wait-tree sh -c 'sleep 1000 >/dev/null & echo $!' & wait $!; wait $!; echo ended $?")
+	cmd.Env = append(cmd.Env, "POOL="+name)
+	next := startLines(t, cmd)
+	pid := readPID(t, next)
+	s := waitStatus(t, name, "the rest as the holder", func(s status) bool { return s.InUse == 1 && s.Holders[0].CommandPID == pid })
+	syscall.Kill(pid, syscall.SIGTSTP)
+	waitForState(t, 'T', s.Holders[0].PID, pid)
+	syscall.Kill(pid, syscall.SIGKILL)
+	wantLine(t, next, "ended 0")
+	wantExit(t, 0, cmd)
+	wantEmpty(t, name)
 }
 
 // A child that poolrun's process had before it became poolrun is not part of the tree.

@@ -189,7 +189,7 @@ func (c *runCommand) checkGuard(lease *pool.Lease) func(pid int) time.Duration {
 	return func(pid int) time.Duration {
 		open := true
 		if pid != noted {
-			noted = pid
+			noted, check = pid, guardCheck{}
 			if err := lease.SetCommandPID(pid); err != nil {
 				c.warn("cannot note the command's pid: %s", err)
 				open = false
@@ -263,7 +263,7 @@ func (c *runCommand) supervise(signals *supervisor.Signals, command supervisor.C
 
 // startError is the error for a command that has not run.
 func (c *runCommand) startError(err error) error {
-	if errors.As(err, new(supervisor.Interrupted)) || errors.Is(err, supervisor.ErrNoProcess) {
+	if errors.As(err, new(supervisor.Interrupted)) || errors.Is(err, supervisor.ErrNoProcess) || errors.Is(err, supervisor.ErrNoTree) {
 		return err
 	}
 	return commandError{c.Command[0], err}
