@@ -89,6 +89,7 @@ func startCompleter(t *testing.T, commands []string, shell ...string) completer 
 	t.Helper()
 	lookShell(t, shell[0])
 	t.Setenv("TERM", "xterm")
+	t.Setenv("LC_ALL", "C.UTF-8")
 	term := startTerminal(t, shell...)
 	enter := func(t *testing.T, text string) (words []string) {
 		t.Helper()

@@ -20,7 +20,8 @@ end
 # Succeeds if the line has this command, and the cursor is at this argument or at a flag before it.
 function __poolrun_at --argument-names command position
     set -l line (__poolrun_line | string split0)
-    test "$command" = "$line[1]" -a \( -z "$position" -o "$position" = (count $line) \)
+    test "$line[1]" = "$command"; or return
+    test -z "$position"; or test (count $line) = "$position"
 end
 
 function __poolrun_at_first

@@ -17,7 +17,7 @@ func TestCompletionScriptsHaveAllFlags(t *testing.T) {
 	}{
 		{"bash", `(?s)\n\t%s\)\n.*?;;`, `[ (]--%s[ =)]`, `[ (]-%s[ =)]`},
 		{"zsh", `(?s)\n\t%s\)\n.*?;;`, `\)--%s[=\[]|'\*--%s=`, `\)-%s[+\[]`},
-		{"fish", `(?m)^complete -c poolrun -n '__poolrun_at %s[ '](.*\n)+`, ` -l %s `, ` -s %s `},
+		{"fish", `(?m)^complete -c poolrun -n '__poolrun_at %s[ '](.+\n)+`, ` -l %s `, ` -s %s `},
 	} {
 		script := completionScript(shell.name, model)
 		find := func(text, expression, name string) string {
@@ -25,7 +25,7 @@ func TestCompletionScriptsHaveAllFlags(t *testing.T) {
 		}
 		for _, command := range model.Children {
 			part := find(script, shell.part, command.Name)
-			for _, flag := range flagsOf(command) {
+			for _, flag := range command.Flags {
 				if find(part, shell.long, flag.Name) == "" {
 					t.Errorf("%s: %s has no --%s", shell.name, command.Name, flag.Name)
 				}
