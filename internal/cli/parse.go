@@ -30,12 +30,17 @@ func parse(args []string, commands *commandLine) (command, error) {
 		kong.Resolvers(environment),
 	)
 	environment.takeFrom(parser.Model)
+	// kong takes time with many arguments, and a command can have very many.
+	args, toRun := cutCommand(parser.Model, args)
 	parsed, err := parser.Parse(args)
 	if helped {
 		return helpCommand{}, nil
 	}
 	if err != nil {
 		return nil, err
+	}
+	if toRun != nil {
+		commands.Run.Command = toRun
 	}
 	return parsed.Selected().Target.Addr().Interface().(command), nil
 }
@@ -49,11 +54,74 @@ func newParser(commands *commandLine, options ...kong.Option) *kong.Kong {
 		kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 		kong.Writers(os.Stdout, os.Stderr),
+		kong.KindMapper(reflect.String, kong.MapperFunc(decodeString)),
+		kong.TypeMapper(reflect.TypeFor[poolName](), kong.MapperFunc(decodeName)),
 	)...)
 	if err != nil {
 		panic(err) // a mistake in the struct tags
 	}
 	return parser
+}
+
+// decodeString and decodeName read values as they are. kong would make JSON of them, in which all text
+// is UTF-8.
+func decodeString(ctx *kong.DecodeContext, target reflect.Value) error {
+	token, err := ctx.Scan.PopValue("string")
+	target.SetString(token.String())
+	return err
+}
+
+func decodeName(ctx *kong.DecodeContext, target reflect.Value) error {
+	token, err := ctx.Scan.PopValue("name")
+	if err != nil {
+		return err
+	}
+	return target.Addr().Interface().(*poolName).UnmarshalText([]byte(token.String()))
+}
+
+// cutCommand cuts the command to run off the arguments of run. It leaves all to kong from a flag on that
+// does not exist.
+func cutCommand(model *kong.Application, args []string) (own, command []string) {
+	if args[0] != "run" {
+		return args, nil
+	}
+	flags := append(slices.Clone(model.Flags), model.Children[0].Flags...)
+	find := func(isIt func(*kong.Flag) bool) *kong.Flag {
+		if i := slices.IndexFunc(flags, isIt); i >= 0 {
+			return flags[i]
+		}
+		return nil
+	}
+	for i := 1; i < len(args); i++ {
+		long, isLong := strings.CutPrefix(args[i], "--")
+		switch {
+		case !strings.HasPrefix(args[i], "-") || args[i] == "-" || args[i] == "--":
+			return args[:i], args[i:]
+		case isLong:
+			name, _, isAttached := strings.Cut(long, "=")
+			flag := find(func(f *kong.Flag) bool { return f.Name == name })
+			if flag == nil {
+				return args, nil
+			}
+			if !flag.IsBool() && !isAttached {
+				i++
+			}
+		default:
+			for j, short := range args[i][1:] { // as in -vq, -w5 and -vw 5
+				flag := find(func(f *kong.Flag) bool { return f.Short == short })
+				if flag == nil {
+					return args, nil
+				}
+				if !flag.IsBool() {
+					if 1+j+len(string(short)) == len(args[i]) {
+						i++
+					}
+					break
+				}
+			}
+		}
+	}
+	return args, nil
 }
 
 // helpCommand stands for a command line with --help, after the help was written.
