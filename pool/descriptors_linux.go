@@ -100,23 +100,30 @@ func (p *Pool) guardedBy(fd int) (ledger.Ref, error) {
 	return 0, nil
 }
 
-// hasGuard reports whether a process has a descriptor through which this guard is locked, as far as
-// this process may look.
-func (p *Pool) hasGuard(pid int32, guard int64) bool {
-	process := strconv.Itoa(int(pid))
-	entries, err := os.ReadDir("/proc/" + process + "/fd")
+// openLedgers calls look with each descriptor of a process that is the ledger, as far as this process
+// may look, until it returns true. It reports whether that was so.
+func (p *Pool) openLedgers(pid int32, look func(fd string) bool) bool {
+	entries, err := os.ReadDir("/proc/" + strconv.Itoa(int(pid)) + "/fd")
 	if err != nil {
 		return false
 	}
 	for _, entry := range entries {
-		fd, err := strconv.Atoi(entry.Name())
-		if err != nil || !p.isOpenIn(pid, fd) {
-			continue
-		}
-		locks, _ := p.locksOf(process, entry.Name())
-		if slices.Contains(locks, span{guard, guard}) {
+		if fd, err := strconv.Atoi(entry.Name()); err == nil && p.isOpenIn(pid, fd) && look(entry.Name()) {
 			return true
 		}
 	}
 	return false
+}
+
+func (p *Pool) hasOpen(pid int32) bool {
+	return p.openLedgers(pid, func(string) bool { return true })
+}
+
+// hasGuard reports whether a process has a descriptor through which this guard is locked, as far as
+// this process may look.
+func (p *Pool) hasGuard(pid int32, guard int64) bool {
+	return p.openLedgers(pid, func(fd string) bool {
+		locks, _ := p.locksOf(strconv.Itoa(int(pid)), fd)
+		return slices.Contains(locks, span{guard, guard})
+	})
 }

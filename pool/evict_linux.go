@@ -66,6 +66,9 @@ func (p *Pool) signal(slot int, n syscall.Signal) (pid int, err error) {
 		defer unix.Close(fd)
 		var path statPath
 		if stat, ok := readStat(path.of(int32(pid))); ok && stat.start <= latest {
+			if !p.takesPart(int32(pid), stat.parent) {
+				return 0, &Error{p.name, ErrPermission, fmt.Errorf("process %d does not show that it holds slot %d, and the ledger may lie", pid, slot)}
+			}
 			err = unix.PidfdSendSignal(fd, n, nil, 0)
 		} else if err = unix.PidfdSendSignal(fd, 0, nil, 0); ok || err != unix.EPERM { // not hidden (hidepid in proc(5))
 			return 0, ended
@@ -75,6 +78,12 @@ func (p *Pool) signal(slot int, n syscall.Signal) (pid int, err error) {
 		return 0, &Error{p.name, kindOf(err), fmt.Errorf("cannot signal process %d: %w", pid, err)}
 	}
 	return pid, nil
+}
+
+// takesPart reports whether a process, or its parent, has the ledger open. It is asked only for another
+// user's pool: a user who may write to a ledger must not be able to direct root's signal to any process.
+func (p *Pool) takesPart(pid, parent int32) bool {
+	return p.object.Owner.UID == unix.Geteuid() || p.hasOpen(pid) || p.hasOpen(parent)
 }
 
 // processOf returns the pid of a holder's command, or of the holder itself if it has none, and the

@@ -232,6 +232,6 @@ func (r *Report) remakeLedger(name string) (err error) {
 	if err := create(name, Config{Size: value, Mode: gate.Mode}, gate.Owner, gate); err != nil {
 		return err
 	}
-	r.mended("its ledger was removed: the pool was made again, with the %s that were free", count(value, "slot"))
+	r.mended("its ledger was removed: the pool was made again, with %s, as many as were free", count(value, "slot"))
 	return nil
 }

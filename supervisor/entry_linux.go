@@ -65,6 +65,10 @@ var atEntry struct {
 // closed descriptors are examples. The first comment in entry_linux.go has the list.
 func HasEntryPoint() bool { return atEntry.entered }
 
+// WasClosed reports whether descriptor 0, 1 or 2 was closed when the process started. Without the entry
+// point that is not known.
+func WasClosed(fd int) bool { return atEntry.closed>>fd&1 != 0 }
+
 // Environ returns the environment that the process inherited, unchanged. Unlike os.Environ it
 // includes the variables that the entry point hides from the Go runtime, and entries that
 // os.Environ drops, such as the second of two variables of the same name.

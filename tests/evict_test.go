@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"encoding/binary"
 	"fmt"
 	"syscall"
 	"testing"
@@ -30,7 +31,7 @@ func TestEvictSignalsTheCommandInASlot(t *testing.T) {
 	wantSignal(t, 36, four)
 	wantRefused(t, "slot 2 is free", "evict", name, "--slot", "2")
 	wantRefused(t, "slot 3.*has 3 slots", "evict", name, "--slot", "3")
-	for _, args := range [][]string{{"--slot", "-1"}, {"--slot", "x"}, {"--slot", "99999"}, {}, {"--slot", "0", "--signal", "NONE"}, {"--slot", "0", "--signal", "65"}} {
+	for _, args := range [][]string{{"--slot", "-1"}, {"--slot", "x"}, {"--slot", "0x0"}, {"--slot", "1_0"}, {"--slot", "99999"}, {}, {"--slot", "0", "--signal", "NONE"}, {"--slot", "0", "--signal", "65"}} {
 		wantRefused(t, "", append([]string{"evict", name}, args...)...)
 	}
 }
@@ -118,6 +119,27 @@ func TestEvictByAnotherUser(t *testing.T) {
 	wantResult(t, asNobody(t, poolrun(t, "evict", name, "--slot", "0")), 2, fmt.Sprintf("cannot signal process %d: operation not permitted", child))
 	mustRun(t, "evict", name, "--slot", "0")
 	wantSignal(t, syscall.SIGTERM, cmd)
+}
+
+// A user who may write to a ledger cannot direct root's signal to any process.
+func TestEvictDoesNotBelieveAStrangersLedger(t *testing.T) {
+	name := freeName(t)
+	cmd := asNobody(t, poolrun(t, "init", name, "--size", "1"))
+	wantExit(t, 0, mustStart(t, cmd))
+	holder := mustStart(t, asNobody(t, poolrun(t, "--pool", name, "--close", "sleep", "1000")))
+	waitStatus(t, name, "a command", func(s status) bool { return s.commands() == 1 })
+	mustRun(t, "evict", name, "--slot", "0", "--signal", "0") // its parent has the ledger open
+	victim := mustStart(t, command(t, "sleep", "1000"))
+	const commandPID = 48
+	patch(t, ledgerOf(name), recordsAt+commandPID, binary.LittleEndian.AppendUint32(nil, uint32(victim.Process.Pid))...)
+	patch(t, ledgerOf(name), recordsAt+commandPID+8, 255, 255, 255, 255, 255, 255, 255, 0) // when it was seen
+	wantRefused(t, "does not show that it holds slot 0", "evict", name, "--slot", "0", "--signal", "KILL")
+	if victim.Process.Signal(syscall.Signal(0)) != nil || isInState(victim.Process.Pid, 'Z') {
+		t.Error("the victim was killed")
+	}
+	end(victim)
+	syscall.Kill(-holder.Process.Pid, syscall.SIGKILL)
+	holder.Wait()
 }
 
 // wait returns as soon as nobody holds a slot and nobody waits.

@@ -132,6 +132,21 @@ func TestLinesOfALogDoNotMix(t *testing.T) {
 	}
 }
 
+// A line that a full disk has cut off does not spoil the next one.
+func TestALogThatWasCutOffGoesOn(t *testing.T) {
+	name, file := newPool(t, 1), filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(file, []byte(`{"time":"2026-`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, "--pool", name, "--log", file, "true")
+	mustRun(t, "--pool", name, "--log", file, "true")
+	text, err := os.ReadFile(file)
+	_, rest, _ := strings.Cut(string(text), "\n")
+	if err != nil || os.WriteFile(file, []byte(rest), 0o644) != nil || len(readLog(t, file)) != 2 {
+		t.Errorf("%q", text)
+	}
+}
+
 // A log that cannot be opened is an error before anything has run, and one that cannot be written to
 // is a warning afterwards, and does not change the exit code.
 func TestALogThatCannotBeWritten(t *testing.T) {

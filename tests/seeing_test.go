@@ -78,6 +78,39 @@ func TestStatusFitsThePage(t *testing.T) {
 	release()
 }
 
+// However wide a page is said to be, and whatever a command contains, the status is shown, and on a
+// terminal no line is longer than that.
+func TestStatusOnOddPages(t *testing.T) {
+	name := newPool(t, 1)
+	cmd, _ := startHolder(t, name)
+	waiter := mustStart(t, poolrun(t, "-p", name, "true", strings.Repeat("漢字 ", 40), "\x1b[2J", "e\u0301"))
+	waitForLine(t, name, 1)
+	for _, columns := range []string{"1", "9223372036854775807", "99999999999", "-5", "x"} {
+		cmd := poolrun(t, "status", name)
+		cmd.Env = append(cmd.Env, "COLUMNS="+columns)
+		wantResult(t, cmd, 0, "1 of 1 slots in use")
+	}
+	for _, columns := range []uint16{40, 80} {
+		shown := poolrun(t, "status", name)
+		shown.Env = append(shown.Env, "NO_COLOR=1")
+		term := onTerminal(t, 24, columns, shown)
+		wantExit(t, 0, shown)
+		for line := range strings.Lines(term.text()) {
+			width := 0
+			for _, r := range strings.TrimRight(line, "\r\n") {
+				if width++; r >= 0x2e80 {
+					width++
+				}
+			}
+			if width > int(columns) || strings.Contains(line, "\x1b") {
+				t.Errorf("%d columns of %d: %q", width, columns, line)
+			}
+		}
+	}
+	end(waiter, cmd)
+	kill(t, statusOf(t, name).Holders[0].CommandPID)
+}
+
 // onTerminal starts a command on a terminal of this size.
 func onTerminal(t *testing.T, rows, columns uint16, cmd *exec.Cmd) *terminal {
 	t.Helper()

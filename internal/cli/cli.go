@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/poolrun/poolrun/supervisor"
+	"golang.org/x/sys/unix"
 )
 
 // commandLine lists the commands.
@@ -65,7 +66,22 @@ func Main(args []string) int {
 	if err != nil {
 		return conclude(exit{}, usageError{err})
 	}
-	return conclude(selected.execute(os.Stdout))
+	return conclude(selected.execute(stdout()))
+}
+
+// stdout is standard output. If the caller has closed it, the Go runtime has opened /dev/null in its
+// place, and a result would be lost without an error.
+func stdout() io.Writer {
+	if supervisor.WasClosed(1) {
+		return closedOutput{}
+	}
+	return os.Stdout
+}
+
+type closedOutput struct{}
+
+func (closedOutput) Write([]byte) (int, error) {
+	return 0, fmt.Errorf("cannot write to standard output: %w", unix.EBADF)
 }
 
 // waitAtMost calls wait with a context that ends with a deadly signal, or after a timeout. In the

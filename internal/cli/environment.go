@@ -17,6 +17,10 @@ const (
 	itemVariable  = "POOLRUN_ITEM"  // the items of the slots, separated by newlines
 )
 
+// mostItemBytes is how long the value of itemVariable can be: MAX_ARG_STRLEN of linux/binfmts.h limits
+// an entry of the environment.
+const mostItemBytes = 128<<10 - len(itemVariable+"=") - 1
+
 // An environment is what poolrun itself reads of its environment.
 type environment struct {
 	flags [numQuickFlags]string // what stands for a flag that is not on the command line, "" for none

@@ -13,7 +13,7 @@ import (
 
 type evictCommand struct {
 	Name   poolName   `arg:"" help:"The pool."`
-	Slot   int        `required:"" placeholder:"N" complete:"slot" help:"Signal the command that holds slot N."`
+	Slot   slotNumber `required:"" placeholder:"N" complete:"slot" help:"Signal the command that holds slot N."`
 	Signal signalName `short:"s" default:"TERM" placeholder:"SIG" help:"Send SIG, a name or a number as for kill(1) (default: TERM)."`
 }
 
@@ -29,8 +29,15 @@ func (c *evictCommand) execute(out io.Writer) (exit, error) {
 		return exit{}, err
 	}
 	defer p.Close()
-	_, err = p.Signal(c.Slot, syscall.Signal(c.Signal))
+	_, err = p.Signal(int(c.Slot), syscall.Signal(c.Signal))
 	return exit{}, err
+}
+
+// A slotNumber is the number of a slot.
+type slotNumber int
+
+func (s *slotNumber) UnmarshalText(text []byte) error {
+	return unmarshalNumber((*int)(s), text, "slot", 0, pool.MaxSlots-1)
 }
 
 // A signalName is the name of a signal, with or without SIG, or its number.

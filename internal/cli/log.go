@@ -77,6 +77,22 @@ func (e *logEntry) end() {
 	}
 }
 
+// endsTorn reports whether the file ends with an incomplete line: the disk was full once.
+func (e *logEntry) endsTorn() bool {
+	fd, err := unix.Open(e.file, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	last := make([]byte, 1)
+	if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size == 0 {
+		return false
+	}
+	n, err := unix.Pread(fd, last, st.Size-1)
+	return n == 1 && err == nil && last[0] != '\n'
+}
+
 // write appends the entry, with the result of the run. The file is opened anew, since it may have been
 // rotated in the meantime.
 func (e *logEntry) write(how exit, err error) error {
@@ -101,6 +117,9 @@ func (e *logEntry) write(how exit, err error) error {
 		e.Waited = time.Since(e.arrived).Seconds()
 	}
 	var line bytes.Buffer
+	if e.endsTorn() {
+		line.WriteByte('\n')
+	}
 	if err := writeJSON(&line, e); err != nil {
 		return err
 	}

@@ -6,18 +6,21 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
+	"unicode"
 )
 
 // A page is where text is laid out: lines of a width, with or without colours.
 type page struct {
-	width  int
-	colors bool
-	text   *strings.Builder
+	width      int
+	isTerminal bool
+	colors     bool
+	text       *strings.Builder
 }
 
-// defaultWidth is the width of a page that is not on a terminal, if COLUMNS does not set it.
-const defaultWidth = 80
+const (
+	defaultWidth = 80   // of a page that is not on a terminal, if COLUMNS does not set it
+	mostWidth    = 1000 // of any page
+)
 
 // newPage makes a page for a file. Only a terminal gets colours, unless NO_COLOR is set
 // (https://no-color.org).
@@ -30,8 +33,10 @@ func newPage(out io.Writer) page {
 		if width := terminalWidth(int(file.Fd())); width > 0 {
 			p.width = width
 		}
+		p.isTerminal = true
 		p.colors = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	}
+	p.width = min(p.width, mostWidth)
 	return p
 }
 
@@ -48,6 +53,9 @@ const (
 )
 
 func (p page) line(text string, s style) {
+	if p.isTerminal { // a longer line would take several, which --watch does not expect
+		text = cutText(text, p.width)
+	}
 	if p.colors && s != plain {
 		text = string(s) + text + string(reset)
 	}
@@ -150,10 +158,15 @@ func formatRow(row []string, widths []int) string {
 	return strings.TrimRight(line.String(), " ")
 }
 
-// length is the number of characters of a text.
-func length(text string) int { return utf8.RuneCountInString(text) }
+// length is the number of columns that a text takes on a terminal.
+func length(text string) (columns int) {
+	for _, r := range text {
+		columns += columnsOf(r)
+	}
+	return columns
+}
 
-// cutText cuts a text to a number of characters.
+// cutText cuts a text to a number of columns.
 func cutText(text string, width int) string {
 	if length(text) <= width {
 		return text
@@ -162,5 +175,31 @@ func cutText(text string, width int) string {
 	if width <= len(mark) {
 		return mark[:max(width, 0)]
 	}
-	return string([]rune(text)[:width-len(mark)]) + mark
+	columns := len(mark)
+	for i, r := range text {
+		if columns += columnsOf(r); columns > width {
+			return text[:i] + mark
+		}
+	}
+	return text
+}
+
+// columnsOf is how many columns a printable character takes: two if it is wide in East Asian typography
+// (Unicode Standard Annex #11) or an emoji, none if it combines with the one before, and otherwise one.
+func columnsOf(r rune) int {
+	switch {
+	case unicode.In(r, unicode.Mn, unicode.Me):
+		return 0
+	case unicode.Is(wide, r):
+		return 2
+	}
+	return 1
+}
+
+var wide = &unicode.RangeTable{
+	R16: []unicode.Range16{
+		{0x1100, 0x115f, 1}, {0x2e80, 0x303e, 1}, {0x3041, 0xa4cf, 1}, {0xa960, 0xa97f, 1}, {0xac00, 0xd7a3, 1},
+		{0xf900, 0xfaff, 1}, {0xfe30, 0xfe6f, 1}, {0xff00, 0xff60, 1}, {0xffe0, 0xffe6, 1},
+	},
+	R32: []unicode.Range32{{0x1f300, 0x1f64f, 1}, {0x1f680, 0x1f6ff, 1}, {0x1f900, 0x1f9ff, 1}, {0x20000, 0x3fffd, 1}},
 }

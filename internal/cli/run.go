@@ -52,11 +52,15 @@ func (c *runCommand) check() error {
 		found = append(found, errors.New("--no-fork needs the descriptor that --close keeps from the command"))
 	}
 	for _, flag := range []struct {
-		name    string
-		isGiven bool
+		name, variable string
+		isGiven        bool
 	}{
-		{"--max-runtime", c.limit() != 0}, {"--wait-tree", c.WaitTree}, {"--die-with-parent", c.DieWithParent}, {"--log", c.Log != ""},
+		{"--max-runtime", "POOLRUN_MAX_RUNTIME", c.limit() != 0}, {"--wait-tree", "", c.WaitTree},
+		{"--die-with-parent", "", c.DieWithParent}, {"--log", "POOLRUN_LOG", c.Log != ""},
 	} {
+		if os.Getenv(flag.variable) != "" {
+			flag.name += " (" + flag.variable + " is set)"
+		}
 		if flag.isGiven {
 			found = append(found, fmt.Errorf("%s needs a process that stays beside the command, and --no-fork leaves none", flag.name))
 		}
@@ -157,6 +161,9 @@ func (c *runCommand) startInSlot(signals *supervisor.Signals, p *pool.Pool, leas
 			return exit{}, err
 		}
 		command.Inherit = []int{guard}
+	}
+	if items := joinItems(lease.Items()); len(items) > mostItemBytes {
+		return exit{}, fmt.Errorf("the items of %d slots are too long for %s: they have %d bytes, and %d fit", len(lease.Slots()), itemVariable, len(items), mostItemBytes)
 	}
 	command.Env = withDescription(command.Env, lease.ID(), lease.Slots(), lease.Items())
 	if c.NoFork {

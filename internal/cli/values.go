@@ -106,6 +106,11 @@ func parseDuration(text string) (length time.Duration, ok bool) {
 		total = min(total+n, math.MaxInt64)
 		isSum = true
 	}
+	for i := 0; i < len(text) && total == 0; i++ {
+		if text[i] >= '1' && text[i] <= '9' {
+			total = 1 // it is more than nothing
+		}
+	}
 	return time.Duration(total), text != ""
 }
 
@@ -147,6 +152,9 @@ func (d *duration) UnmarshalText(text []byte) error {
 	}
 	invalid := func(why string) error { return fmt.Errorf("invalid duration %q: %s", text, why) }
 	positive := strings.TrimPrefix(string(text), "+")
+	if strings.HasPrefix(positive, "+") || positive != string(text) && strings.HasPrefix(positive, "-") {
+		return invalid("it has two signs")
+	}
 	if d.set(positive) { // strtod(3), which flock(1) uses, accepts a plus
 		return nil
 	}
@@ -167,7 +175,7 @@ func (d *duration) UnmarshalText(text []byte) error {
 	case seconds >= math.MaxInt64/1e9:
 		return invalid("it is too long")
 	}
-	*d = duration{true, time.Duration(seconds * 1e9)}
+	*d = duration{true, time.Duration(math.Ceil(seconds * 1e9))}
 	return nil
 }
 

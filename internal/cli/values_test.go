@@ -13,7 +13,7 @@ func TestDurations(t *testing.T) {
 		"0": 0, "5": 5 * time.Second, "2.5": 2500 * time.Millisecond, ".5": 500 * time.Millisecond, "5.": 5 * time.Second, "+5": 5 * time.Second,
 		"1e3": 1000 * time.Second, "250ms": 250 * time.Millisecond, "1m30s": 90 * time.Second, "1h": time.Hour, "1.5h": 90 * time.Minute,
 		"1d": day, "1d12h": 36 * time.Hour, "0.5d": 12 * time.Hour, "365d": 365 * day, "106751d": 106751 * day, "1us": 1000, "1µs": 1000, "3ns": 3,
-		"000000000000000000005s": 5 * time.Second, "1.0000000000000000001s": time.Second, "infinity": infinite,
+		"000000000000000000005s": 5 * time.Second, "1.0000000000000000001s": time.Second, "infinity": infinite, "1e-10": 1, "0.0000000001s": 1, "0.0": 0,
 	} {
 		var d duration
 		if err := d.UnmarshalText([]byte(text)); err != nil || d != (duration{true, want}) {
@@ -22,7 +22,7 @@ func TestDurations(t *testing.T) {
 	}
 	for text, why := range map[string]string{
 		"": "want", "x": "want", "5q": "want", "5 s": "want", "1s5": "want", "inf": "want", "nan": "want", "0x10": "want", ".": "want", ".s": "want", "1..5s": "want", "d": "want", "Infinity": "want",
-		"-1": "negative", "-1s": "negative", "-1d12h": "negative", "-.5": "negative",
+		"-1": "negative", "++5": "two signs", "+-5": "two signs", "-1s": "negative", "-1d12h": "negative", "-.5": "negative",
 		"1e400": "too long", "300000d": "too long", "106752d": "too long", "99999999999999999999999999h": "too long", "9223372037": "too long", "99999999999999999999s": "too long",
 	} {
 		if err := new(duration).UnmarshalText([]byte(text)); err == nil || !strings.Contains(err.Error(), why) {
