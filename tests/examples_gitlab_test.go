@@ -64,8 +64,8 @@ func TestTheGitLabJobsShareAPool(t *testing.T) {
 	name, dir, marks := freeName(t), t.TempDir(), overlapDir(t.TempDir())
 	p := readPipeline(t)
 	writeScript(t, filepath.Join(dir, "build.sh"), "")
-	writeScript(t, filepath.Join(dir, "integration.sh"), "exec overlapping "+marks+" 2 true")
-	writeScript(t, filepath.Join(dir, "migrate.sh"), "exec overlapping "+marks+" 2 true")
+	writeScript(t, filepath.Join(dir, "integration.sh"), "exec overlapping "+marks+" 2 sleep 0.1")
+	writeScript(t, filepath.Join(dir, "migrate.sh"), "exec overlapping "+marks+" 2 sleep 0.1")
 	var all []*exec.Cmd
 	scripts := 0
 	for jobName, job := range p.jobs {
