@@ -37,7 +37,7 @@ func parse(args []string, commands *commandLine) (command, error) {
 		return helpCommand{}, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, allProblems(parser.Model, args, err)
 	}
 	if toRun != nil {
 		commands.Run.Command = toRun
@@ -77,51 +77,6 @@ func decodeName(ctx *kong.DecodeContext, target reflect.Value) error {
 		return err
 	}
 	return target.Addr().Interface().(*poolName).UnmarshalText([]byte(token.String()))
-}
-
-// cutCommand cuts the command to run off the arguments of run. It leaves all to kong from a flag on that
-// does not exist.
-func cutCommand(model *kong.Application, args []string) (own, command []string) {
-	if args[0] != "run" {
-		return args, nil
-	}
-	flags := append(slices.Clone(model.Flags), model.Children[0].Flags...)
-	find := func(isIt func(*kong.Flag) bool) *kong.Flag {
-		if i := slices.IndexFunc(flags, isIt); i >= 0 {
-			return flags[i]
-		}
-		return nil
-	}
-	for i := 1; i < len(args); i++ {
-		long, isLong := strings.CutPrefix(args[i], "--")
-		switch {
-		case !strings.HasPrefix(args[i], "-") || args[i] == "-" || args[i] == "--":
-			return args[:i], args[i:]
-		case isLong:
-			name, _, isAttached := strings.Cut(long, "=")
-			flag := find(func(f *kong.Flag) bool { return f.Name == name })
-			if flag == nil {
-				return args, nil
-			}
-			if !flag.IsBool() && !isAttached {
-				i++
-			}
-		default:
-			for j, short := range args[i][1:] { // as in -vq, -w5 and -vw 5
-				flag := find(func(f *kong.Flag) bool { return f.Short == short })
-				if flag == nil {
-					return args, nil
-				}
-				if !flag.IsBool() {
-					if 1+j+len(string(short)) == len(args[i]) {
-						i++
-					}
-					break
-				}
-			}
-		}
-	}
-	return args, nil
 }
 
 // helpCommand stands for a command line with --help, after the help was written.
