@@ -1,8 +1,8 @@
 # make               Build ./poolrun, ./pool_server and ./pool_client.
 # make demo          Show poolrun at work.
 # make test          Run all tests.
-# make check         Check a change: format, vet, staticcheck, tests with the race detector and without
-#                    the direct path, fuzzing.
+# make check         Check a change: format, vet, staticcheck, the packages' tests with the race detector,
+#                    the tests of the program without the direct path, fuzzing.
 # make storm         Kill, stop and cancel many poolruns at once, and check what must hold.
 #                    DURATION=60s, SEED=n
 # make bench         Measure poolrun beside flock(1) and all comparable tools that are installed.
@@ -77,7 +77,8 @@ check:
 	GOARCH=arm64 $(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	@if command -v shellcheck >/dev/null; then shellcheck run_demo.sh .ci/run examples/*/*.sh; else echo 'shellcheck is not installed: skipping the scripts'; fi
-	WITHOUT_DIRECT_PATH=1 CGO_ENABLED=1 $(GO) test -count=1 -timeout 20m -race ./...
+	CGO_ENABLED=1 $(GO) test -count=1 -timeout 20m -race $$($(GO) list ./... | grep -v /tests$$)
+	WITHOUT_DIRECT_PATH=1 CGO_ENABLED=0 $(GO) test -count=1 -timeout 20m ./tests
 	$(GO) test -run '^$$' -fuzz FuzzLedger -fuzztime 10s -fuzzminimizetime 1x ./pool
 
 storm:

@@ -17,6 +17,7 @@ import (
 // execve(2) fails in the child, the parent does not learn the error, and takes the child's exit
 // status of 127 for the command's.
 func TestArm64(t *testing.T) {
+	onlyOnce(t)
 	if runtime.GOARCH == "arm64" {
 		t.Skip("all tests run on arm64")
 	}

@@ -10,6 +10,7 @@ import (
 )
 
 func TestCompletion(t *testing.T) {
+	onlyOnce(t)
 	pools := freeName(t) + "-" // the beginning of their names
 	mustRun(t, "init", pools+"one", "--size", "3")
 	mustRun(t, "init", pools+"two", "--size", "3")

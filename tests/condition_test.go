@@ -131,11 +131,11 @@ func TestADelayPassesBetweenStarts(t *testing.T) {
 			t.Errorf("%v between two starts", d)
 		}
 	}
-	cmd := mustStart(t, poolrun(t, "--pool", name, "sleep", "1000"))
-	wantResult(t, poolrun(t, "--pool", name, "-n", "true"), 75, "cannot start in pool "+name+" yet: it waits for 300ms between two starts")
-	cmd.Process.Kill()
-	cmd.Wait()
-	wantResult(t, poolrun(t, "status", name), 0, `\(300ms between two starts\)`)
+	name = freeName(t)
+	mustRun(t, "init", name, "--size", "2", "--delay", "1h")
+	mustRun(t, "--pool", name, "true")
+	wantResult(t, poolrun(t, "--pool", name, "-n", "true"), 75, "cannot start in pool "+name+" yet: it waits for 1h0m0s between two starts")
+	wantResult(t, poolrun(t, "status", name), 0, `\(1h0m0s between two starts\)`)
 }
 
 // A request for all slots follows the pool's size while it waits.

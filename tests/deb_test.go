@@ -19,6 +19,7 @@ func needDpkg(t testing.TB) {
 }
 
 func TestADebianPackage(t *testing.T) {
+	onlyOnce(t)
 	needDpkg(t)
 	dist := makeRelease(t, copySource(t, "022"), "022", nil, "deb")
 	t.Run("has the same bytes everywhere", func(t *testing.T) {
@@ -80,6 +81,7 @@ func hostPackage(t testing.TB, source, version string) (path string) {
 
 // The commands that run, the waiters, and the pool itself outlive the program that they came from.
 func TestADebianPackageIsUpgradedAndRemovedWhileAPoolIsInUse(t *testing.T) {
+	onlyOnce(t)
 	needDpkg(t)
 	needRoot(t)
 	source := copySource(t, "022")

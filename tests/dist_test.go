@@ -69,6 +69,7 @@ func makeRelease(t testing.TB, source, umask string, env []string, args ...strin
 
 // The results depend neither on the place, nor on the umask, nor on the environment.
 func TestARelease(t *testing.T) {
+	onlyOnce(t)
 	dist := makeRelease(t, copySource(t, "022"), "022", nil, "dist")
 	t.Run("has the same bytes everywhere", func(t *testing.T) {
 		other := makeRelease(t, copySource(t, "077"), "077", []string{"GOFLAGS=-tags=nodirect", "GOARCH=arm64", "TZ=Asia/Tokyo", "LC_ALL=C.UTF-8"}, "dist")
@@ -239,6 +240,7 @@ func wantLinked(t *testing.T, path, program, arch string) {
 }
 
 func TestInstallPutsAllFilesInTheirPlaces(t *testing.T) {
+	onlyOnce(t)
 	dir := t.TempDir()
 	withUmask(t, "077", nil, "make", "-C", copySource(t, "022"), "install", "DESTDIR="+dir, "PREFIX=/usr")
 	for path, mode := range map[string]os.FileMode{"bin/poolrun": 0o755, "share/man/man1/poolrun.1": 0o644} {

@@ -10,6 +10,7 @@ import (
 // Of 20 compiles that ninja starts, two heavy ones run at once, and more of the others. One link runs
 // at a time.
 func TestTheCMakeExampleLimitsLinksAndHeavyCompiles(t *testing.T) {
+	onlyOnce(t)
 	needPrograms(t, "cmake", "ninja", "cc")
 	name, dir := freeName(t), t.TempDir()
 	heavy, light, links := overlapDir(filepath.Join(dir, "heavy")), overlapDir(filepath.Join(dir, "light")), overlapDir(filepath.Join(dir, "links"))

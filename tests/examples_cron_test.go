@@ -20,6 +20,7 @@ import (
 // A command runs until a job has been skipped. Of the four jobs that start at once, one runs, and the next
 // one waits. The backup waits as well. So at least one is skipped.
 func TestCronRunsOneJobAtATimeAndSkipsOthers(t *testing.T) {
+	onlyOnce(t)
 	needPrograms(t, "cron")
 	name, dir := freeName(t), t.TempDir()
 	marks := overlapDir(filepath.Join(dir, "marks"))

@@ -61,6 +61,7 @@ func readPipeline(t testing.TB) (p pipeline) {
 // The test runs the lines of the jobs as GitLab's shell executor does: in one shell for each job, all
 // jobs of a stage at once.
 func TestTheGitLabJobsShareAPool(t *testing.T) {
+	onlyOnce(t)
 	name, dir, marks := freeName(t), t.TempDir(), overlapDir(t.TempDir())
 	p := readPipeline(t)
 	writeScript(t, filepath.Join(dir, "build.sh"), "")

@@ -9,6 +9,7 @@ import (
 
 // A job has a GPU of its own, and all GPUs are used at once.
 func TestTheGPUExampleGivesEachJobADevice(t *testing.T) {
+	onlyOnce(t)
 	name, dir := freeName(t), t.TempDir()
 	gpus := []string{"0", "2", "5"}
 	all := overlapDir(filepath.Join(dir, "all"))

@@ -11,6 +11,7 @@ import (
 // With make -j8, eight compiles run at once, but only two links. A make that is started in place of a
 // linker finds the jobserver.
 func TestTheMakeExampleLimitsOnlyTheLinks(t *testing.T) {
+	onlyOnce(t)
 	needPrograms(t, "make", "gcc")
 	name, dir := freeName(t), t.TempDir()
 	compiles, links := overlapDir(filepath.Join(dir, "compiles")), overlapDir(filepath.Join(dir, "links"))

@@ -85,6 +85,7 @@ func wantOneAtATime(t *testing.T, s pairedScript) {
 const stayInside = "echo inside; exec cat"
 
 func TestTheNonblockingScriptsDoTheSame(t *testing.T) {
+	onlyOnce(t)
 	eachOfPair(t, "flock/nonblock", func(t *testing.T, s pairedScript) {
 		wantResult(t, s.run(t, "sh", "-c", "echo text; exit 7"), 7, "^text\n$")
 		leave := startInside(t, s.run(t, "sh", "-c", stayInside))
@@ -94,6 +95,7 @@ func TestTheNonblockingScriptsDoTheSame(t *testing.T) {
 }
 
 func TestTheScriptsWithATimeoutDoTheSame(t *testing.T) {
+	onlyOnce(t)
 	eachOfPair(t, "flock/timeout", func(t *testing.T, s pairedScript) {
 		wantResult(t, s.run(t, "0", "sh", "-c", "echo text; exit 7"), 7, "^text\n$")
 		leave := startInside(t, s.run(t, "0", "sh", "-c", stayInside))
@@ -105,6 +107,7 @@ func TestTheScriptsWithATimeoutDoTheSame(t *testing.T) {
 }
 
 func TestTheScriptsWithASectionDoTheSame(t *testing.T) {
+	onlyOnce(t)
 	eachOfPair(t, "flock/section", func(t *testing.T, s pairedScript) {
 		const outside = "this part needs no (lock|slot)\n$"
 		wantResult(t, s.run(t, "echo", "text"), 0, "^text\n"+outside)
@@ -129,6 +132,7 @@ func TestTheScriptsWithASectionDoTheSame(t *testing.T) {
 }
 
 func TestTheCompressingScriptsDoTheSame(t *testing.T) {
+	onlyOnce(t)
 	needPrograms(t, "sem")
 	eachOfPair(t, "sem/compress", func(t *testing.T, s pairedScript) {
 		dir, marks := t.TempDir(), overlapDir(t.TempDir())
@@ -142,6 +146,7 @@ func TestTheCompressingScriptsDoTheSame(t *testing.T) {
 }
 
 func TestTheMutexScriptsDoTheSame(t *testing.T) {
+	onlyOnce(t)
 	needPrograms(t, "sem")
 	eachOfPair(t, "sem/mutex", func(t *testing.T, s pairedScript) {
 		wantResult(t, s.run(t, "sh", "-c", "exit 7"), 7, "^$")

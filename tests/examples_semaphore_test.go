@@ -12,6 +12,7 @@ import (
 // The C program, the Python program and poolrun take the only slot of a pool in turn, and a signal
 // that ends one of them while it has the slot, or waits, loses no slot.
 func TestTheExamplesInCAndPythonShareAPool(t *testing.T) {
+	onlyOnce(t)
 	needPrograms(t, "cc", "python3")
 	program := filepath.Join(t.TempDir(), "slot")
 	if out, err := exec.Command("cc", "-Wall", "-Wextra", "-Werror", "-o", program, example(t, "semaphore/slot.c"), "-pthread").CombinedOutput(); err != nil {

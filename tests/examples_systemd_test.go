@@ -35,6 +35,7 @@ func unitFiles(t testing.TB) (paths []string) {
 // systemd-analyze reports unknown settings and missing programs, and exits with 0 in some of these
 // cases. It says nothing of a unit that another one names and that does not exist.
 func TestSystemdAcceptsTheUnits(t *testing.T) {
+	onlyOnce(t)
 	needPrograms(t, "systemd-analyze")
 	units := unitFiles(t)
 	cmd := command(t, "systemd-analyze", append([]string{"verify", "--recursive-errors=no"}, units...)...)
@@ -58,6 +59,7 @@ func TestSystemdAcceptsTheUnits(t *testing.T) {
 // The commands of the services work, as the users that the services run as. Starting the pool twice
 // leaves it as it is, and the job is the main process of its service.
 func TestTheServicesMakeAPoolAndRunAJobInIt(t *testing.T) {
+	onlyOnce(t)
 	needRoot(t)
 	name := freeName(t)
 	dump := filepath.Join(binaries.dir, "dump") // in a directory that all users can read

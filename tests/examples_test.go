@@ -73,6 +73,8 @@ func writeScript(t testing.TB, path, script string) {
 // Every example has a README with commands, and these work as they are pasted. They use the pools of
 // their own /dev/shm.
 func TestTheCommandsOfTheExamplesCanBePasted(t *testing.T) {
+	onlyOnce(t)
+	onlyOnce(t)
 	pages, _ := filepath.Glob("../examples/*/README.md")
 	folders, _ := filepath.Glob("../examples/*")
 	if len(pages) != len(folders) {
@@ -107,6 +109,8 @@ func TestTheCommandsOfTheExamplesCanBePasted(t *testing.T) {
 }
 
 func TestTheServerAndTheClientShareAPool(t *testing.T) {
+	onlyOnce(t)
+	onlyOnce(t)
 	name := freeName(t)
 	server := command(t, filepath.Join(binaries.dir, "pool_server"), "--size", "4", "--pool", name, "--every", "5ms")
 	next := startLines(t, server)

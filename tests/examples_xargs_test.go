@@ -30,6 +30,7 @@ func wantCompressed(t testing.TB, dir, marks string, n, limit int) {
 }
 
 func TestTheXargsExampleCompressesEveryFile(t *testing.T) {
+	onlyOnce(t)
 	name, dir, marks := freeName(t), t.TempDir(), overlapDir(t.TempDir())
 	filesIn(t, dir, 10)
 	cmd := command(t, example(t, "xargs/compress.sh"), dir)
@@ -42,6 +43,7 @@ func TestTheXargsExampleCompressesEveryFile(t *testing.T) {
 
 // The limit binds all finds together.
 func TestTheFindExampleKeepsTheLimit(t *testing.T) {
+	onlyOnce(t)
 	name, dir, marks := freeName(t), t.TempDir(), overlapDir(t.TempDir())
 	filesIn(t, dir, 4)
 	var all []*exec.Cmd

@@ -26,6 +26,7 @@ func commandsOfHelp(t testing.TB) (names []string) {
 
 // The examples of --help run, line by line, on pools as they expect them.
 func TestTheExamplesOfTheHelpWork(t *testing.T) {
+	onlyOnce(t)
 	const pool = "poolrun init /db --size 4\n"
 	before := map[string]string{ // pool is what the others need
 		"run":        "",

@@ -20,6 +20,14 @@ var binaries struct{ poolrun, crashing, indirect, plain, dir string }
 
 var hasDirectPath = os.Getenv("WITHOUT_DIRECT_PATH") == ""
 
+// onlyOnce skips a test in the run without the direct path, because what it tests has none.
+func onlyOnce(t testing.TB) {
+	t.Helper()
+	if !hasDirectPath {
+		t.Skip("it does not depend on the direct path")
+	}
+}
+
 // TestMain also runs the programs that the tests use as commands: see programs_test.go.
 func TestMain(m *testing.M) {
 	testscript.Main(suite{m}, programs)

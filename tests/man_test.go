@@ -132,6 +132,7 @@ func (m manual) literals() (lines []string) {
 }
 
 func TestTheManPageHasNoFaults(t *testing.T) {
+	onlyOnce(t)
 	mandoc, err := exec.LookPath("mandoc")
 	if err != nil {
 		t.Skip(err)
@@ -150,6 +151,7 @@ func TestTheManPageHasNoFaults(t *testing.T) {
 
 // Each command has a section, with the options of its help and no others. The synopsis has them too.
 func TestTheManPageHasEachCommandAndOption(t *testing.T) {
+	onlyOnce(t)
 	page := readManual(t)
 	commands := page.part(".Sh", "COMMANDS")
 	names := commandsOfHelp(t)
@@ -225,6 +227,7 @@ var callOfPoolrun = regexp.MustCompile(`\bpoolrun((?: +[^ |&>)]+)+)`)
 
 // The examples in the man page use the options of the commands that they call.
 func TestTheExamplesOfTheManPageUseOptionsThatExist(t *testing.T) {
+	onlyOnce(t)
 	names := commandsOfHelp(t)
 	options := map[string][]string{}
 	for _, name := range names {
@@ -258,6 +261,7 @@ func TestTheExamplesOfTheManPageUseOptionsThatExist(t *testing.T) {
 
 // ENVIRONMENT lists the variables that poolrun reads instead of options, and those that it sets.
 func TestTheManPageHasEachVariable(t *testing.T) {
+	onlyOnce(t)
 	read := map[string]string{}
 	for _, name := range commandsOfHelp(t) {
 		for _, o := range optionsOfHelp(t, name) {
@@ -292,6 +296,7 @@ func TestTheManPageHasEachVariable(t *testing.T) {
 
 // LOG FORMAT lists the fields of the log, and has an example.
 func TestTheManPageHasTheFormatOfTheLog(t *testing.T) {
+	onlyOnce(t)
 	name, file := newPool(t, 1), filepath.Join(t.TempDir(), "log")
 	mustRun(t, "--pool", name, "--log", file, "true")
 	line, err := os.ReadFile(file)

@@ -14,6 +14,7 @@ var featureRow = regexp.MustCompile("(?m)^\\| .* \\| `(.*)` \\|$")
 
 // Each command in the README's table of features can be pasted, and shows what the table says.
 func TestTheFeaturesOfTheREADMEWork(t *testing.T) {
+	onlyOnce(t)
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)

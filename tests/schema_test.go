@@ -127,6 +127,7 @@ func statusesOfAllKinds(t *testing.T) (texts []string) {
 // The schema describes each field that status prints, and nothing that it does not print. It permits
 // fields of later versions.
 func TestTheSchemaDescribesTheStatus(t *testing.T) {
+	onlyOnce(t)
 	published := compile(t, readSchema(t))
 	closed := readSchema(t)
 	closeSchema(closed)
@@ -188,6 +189,7 @@ func eachObject(v any, f func(map[string]any)) {
 
 // The examples in docs/status.md are valid, and its tables list the fields of the log and all metrics.
 func TestTheOutputForProgramsIsDocumented(t *testing.T) {
+	onlyOnce(t)
 	page, err := os.ReadFile("../docs/status.md")
 	if err != nil {
 		t.Fatal(err)
