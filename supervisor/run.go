@@ -126,10 +126,12 @@ type poller struct {
 
 func (p *poller) look(pid int) {
 	isDue := pid != p.pid || !p.next.IsZero() && time.Until(p.next) <= 0
-	if p.poll == nil || pid == nobody || !isDue {
+	if p.poll == nil || !isDue {
 		return
 	}
-	p.pid, p.next = pid, time.Time{}
+	if p.pid, p.next = pid, (time.Time{}); pid == nobody {
+		return
+	}
 	if interval := p.poll(pid); interval != 0 {
 		p.next = time.Now().Add(interval)
 	}

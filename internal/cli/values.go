@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -149,7 +150,11 @@ func (l *loadLimit) UnmarshalText(text []byte) error {
 		return fmt.Errorf("invalid load %q: want a number above 0, like 4 or 2.5, or a percentage of the CPUs, like 100%%", text)
 	}
 	if isPercent {
-		load *= float64(machine.OnlineCPUs()) / 100
+		cpus := machine.OnlineCPUs()
+		if cpus == 0 {
+			return errors.New("cannot find out how many CPUs there are")
+		}
+		load *= float64(cpus) / 100
 	}
 	*l = loadLimit(load)
 	return nil
