@@ -87,7 +87,7 @@ func (r *request) acquireUntil(ctx context.Context, p *pool.Pool, options []pool
 	switch {
 	case v.Verbose:
 		options = append(options, pool.OnWait(func() { go reportWait(progress, p) }))
-	case !v.Quiet:
+	case !v.Quiet && isTerminal(2):
 		options = append(options, pool.OnWait(func() { go line.show(progress, p) }))
 	}
 	lease, err := p.Acquire(ctx, options...)

@@ -21,13 +21,10 @@ type waitLine struct {
 	ended bool
 }
 
-// show shows the line until end is called. It shows nothing if standard error is not a terminal, or if
-// this process is not in its foreground. If several processes wait on one terminal, one of them shows
-// its line.
+// show shows the line on standard error, which is a terminal, until end is called. It shows nothing
+// while this process is not in the terminal's foreground. If several processes wait on one terminal,
+// one of them shows its line.
 func (l *waitLine) show(ctx context.Context, p *pool.Pool) {
-	if !isTerminal(2) {
-		return
-	}
 	// The lock is on the terminal's own file, for which each process has another description.
 	tty, err := unix.Open("/proc/self/fd/2", unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
