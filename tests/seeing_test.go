@@ -247,7 +247,7 @@ func TestTheWaitIsShownOnATerminal(t *testing.T) {
 	name := newPool(t, 1)
 	release := holdSlot(t, name)
 	cmd := poolrun(t, "-p", name, "echo", "started")
-	term := onTerminal(t, 24, 60, cmd)
+	term := onTerminal(t, 24, 70, cmd)
 	waitForLine(t, name, 1)
 	const begin = "\r\x1b[Kpoolrun: "
 	term.wait(begin + "waiting for a slot of " + name + ": place 1 of 1")
@@ -260,7 +260,7 @@ func TestTheWaitIsShownOnATerminal(t *testing.T) {
 		t.Errorf("%q", text)
 	}
 	for _, line := range strings.Split(text, begin)[1:] {
-		if line, _, _ = strings.Cut(line, "\r"); len("poolrun: "+line) >= 60 {
+		if line, _, _ = strings.Cut(line, "\r"); len("poolrun: "+line) >= 70 {
 			t.Errorf("%q does not fit", line)
 		}
 	}
