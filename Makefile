@@ -69,6 +69,8 @@ demo: all
 test:
 	CGO_ENABLED=0 $(GO) test -count=1 -timeout 20m ./...
 
+# Fuzzing has a number of runs, since before Go 1.27 a limit of time is sometimes reported as a failure
+# (go.dev/issue/75804).
 check:
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted by gofmt: $$unformatted"; exit 1; }
 	$(GO) vet ./...
@@ -79,7 +81,7 @@ check:
 	@if command -v shellcheck >/dev/null; then shellcheck run_demo.sh .ci/run examples/*/*.sh; else echo 'shellcheck is not installed: skipping the scripts'; fi
 	CGO_ENABLED=1 $(GO) test -count=1 -timeout 20m -race $$($(GO) list ./... | grep -v /tests$$)
 	WITHOUT_DIRECT_PATH=1 CGO_ENABLED=0 $(GO) test -count=1 -timeout 20m ./tests
-	$(GO) test -run '^$$' -fuzz FuzzLedger -fuzztime 10s -fuzzminimizetime 1x ./pool
+	$(GO) test -run '^$$' -fuzz FuzzLedger -fuzztime 3000x -fuzzminimizetime 1x ./pool
 
 storm:
 	STORM_DURATION=$(DURATION) STORM_SEED=$(SEED) CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -v -run '^TestStorm$$' ./tests
