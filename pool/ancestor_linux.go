@@ -127,10 +127,10 @@ func (w *ancestorWalk) next() bool {
 	for w.pid > 0 {
 		pid := w.pid
 		w.below = w.start
-		var path statPath
-		stat, ok := readStat(path.of(pid))
-		if w.pid, w.start = 0, stat.start; ok && stat.start >= w.earliest {
-			w.pid = stat.parent
+		var path bare.StatPath
+		process, ok := bare.ReadProcess(path.Of(pid))
+		if w.pid, w.start = 0, process.Start; ok && process.Start >= w.earliest {
+			w.pid = process.Parent
 		}
 		if w.r = w.holderOf(pid); w.r != 0 {
 			w.found = pid

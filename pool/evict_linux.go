@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"github.com/poolrun/poolrun/internal/ledger"
 	"golang.org/x/sys/unix"
 )
@@ -64,9 +65,9 @@ func (p *Pool) signal(slot int, n syscall.Signal) (pid int, err error) {
 	}
 	if err == nil {
 		defer unix.Close(fd)
-		var path statPath
-		if stat, ok := readStat(path.of(int32(pid))); ok && stat.start <= latest {
-			if !p.takesPart(int32(pid), stat.parent) {
+		var path bare.StatPath
+		if process, ok := bare.ReadProcess(path.Of(int32(pid))); ok && process.Start <= latest {
+			if !p.takesPart(int32(pid), process.Parent) {
 				return 0, &Error{p.name, ErrPermission, fmt.Errorf("process %d does not show that it holds slot %d, and the ledger may lie", pid, slot)}
 			}
 			err = unix.PidfdSendSignal(fd, n, nil, 0)

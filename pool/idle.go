@@ -10,8 +10,7 @@ import (
 // WaitIdle returns when nobody holds a slot and nobody waits for one, programs that share the
 // semaphore included. It does not keep newcomers away: the pool may be in use again when it returns.
 // It returns ctx's error if ctx is done earlier, and ErrDestroyed if the pool is destroyed while it is
-// in use. Its caller does not stand in line, and changes nothing but to take the slots of the dead
-// back.
+// in use. Its caller does not stand in line, and only takes back what the dead have left.
 func (p *Pool) WaitIdle(ctx context.Context) error {
 	return p.use(func() error {
 		ctx, cancel := p.untilClosed(ctx)

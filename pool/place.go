@@ -150,7 +150,6 @@ func (pl *place) look(ctx context.Context, unmet string) (v view, err error) {
 		if err != nil {
 			return err
 		}
-		pl.waitFor("")
 		held := ""
 		defer func() { pl.waitFor(held) }()
 		now := p.mem.Clock.Now()

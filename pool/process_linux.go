@@ -13,8 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ticks is the present moment in the unit and by the clock of proc_pid_stat(5), field 22: USER_HZ
-// of CLOCK_BOOTTIME as the reader's time namespace shows it (fs/proc/array.c). So two such numbers
+// ticks is the present moment in the unit and by the clock of [bare.Process].Start (fs/proc/array.c). So two such numbers
 // can be compared only if they were taken in the same time namespace.
 func ticks() uint64 { return uint64(bare.BootTime()) / tick }
 
@@ -56,9 +55,9 @@ func mayRun(pid int32, seen uint64) bool {
 	if seen == 0 || !procIsOwn() {
 		return true
 	}
-	var path statPath
-	stat, ok := readStat(path.of(pid))
-	return !ok || stat.start <= seen
+	var path bare.StatPath
+	process, ok := bare.ReadProcess(path.Of(pid))
+	return !ok || process.Start <= seen
 }
 
 // hasEnded reports whether no process of this pid namespace has that pid, or all threads of that
@@ -146,57 +145,6 @@ func nsPids(process string) ([]string, error) {
 	return pids, nil
 }
 
-// A procStat is what poolrun needs of /proc/PID/stat, proc_pid_stat(5).
-type procStat struct {
-	state  byte   // field 3
-	parent int32  // field 4
-	start  uint64 // field 22: see ticks
-}
-
-// readStat reads a stat file of /proc. The path is a C string. It is bare Go.
-func readStat(path *byte) (stat procStat, ok bool) {
-	var buffer [1024]byte
-	text, errno := bare.ReadFile(path, buffer[:])
-	// Field 2, the command's name in parentheses, can contain any byte.
-	end := len(text) - 1
-	for end >= 0 && text[end] != ')' {
-		end--
-	}
-	if errno != 0 || end < 0 {
-		return stat, false
-	}
-	text = text[end+1:]
-	for i := 3; i <= 22; i++ {
-		var field string
-		if field, text = bare.Field(text); field == "" {
-			return stat, false
-		}
-		n, isNumber := bare.Number(field, 10)
-		switch i {
-		case 3:
-			stat.state = field[0]
-		case 4:
-			stat.parent, ok = int32(n), isNumber
-		case 22:
-			stat.start, ok = n, ok && isNumber
-		}
-	}
-	return stat, ok
-}
-
-// A statPath is the path of a process's stat file, a C string.
-type statPath [32]byte
-
-// of returns the path for a process. It is bare Go.
-func (s *statPath) of(pid int32) *byte {
-	path := bare.In(s[:])
-	path.Add("/proc/")
-	path.AddNumber(uint64(max(pid, 0)), 10)
-	path.Add("/stat")
-	path.End()
-	return &s[0]
-}
-
 // readProc reads a file of /proc that is a single record, however long (a status lists all groups):
 // there a short read is the end (fs/seq_file.c). Package os would set up its poller for it.
 func readProc(path string) (text []byte, err error) {
@@ -240,8 +188,8 @@ func (p *Pool) threadStates(rec *ledger.Participant) (states []byte) {
 		return nil
 	}
 	for _, task := range tasks {
-		if stat, ok := readStat(bare.C(dir + "/" + task.Name() + "/stat\x00")); ok {
-			states = append(states, stat.state)
+		if thread, ok := bare.ReadProcess(bare.C(dir + "/" + task.Name() + "/stat\x00")); ok {
+			states = append(states, thread.State)
 		}
 	}
 	return states

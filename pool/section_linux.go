@@ -91,16 +91,6 @@ func (l *Lease) HandOver(fd, pid int) error {
 	})
 }
 
-// IsHeldBy reports whether slots of the pool are held by a descriptor.
-func (p *Pool) IsHeldBy(fd int) (held bool, err error) {
-	err = p.use(func() error {
-		r, err := p.guardedBy(fd)
-		held = r != 0
-		return err
-	})
-	return held, err
-}
-
 // Join makes a descriptor of the pool's ledger hold the slots of a lease too, which has to be held by an
 // ancestor: they are held until the last copy of it is closed as well, or until ReleaseDescriptor. But if
 // the lease is one of a poolrun that lives, it ends with that. It returns ErrInvalid as HandOver does,

@@ -1,12 +1,11 @@
 package supervisor
 
 import (
-	"bytes"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 
+	"github.com/poolrun/poolrun/internal/bare"
 	"golang.org/x/sys/unix"
 )
 
@@ -14,13 +13,13 @@ import (
 // process with the same pid.
 type relative struct {
 	pid, parent, group int
-	start              string // in ticks, proc_pid_stat(5)
+	start              uint64 // bare.Process.Start
 }
 
-// descendants lists the processes that descend from a process by a chain of living parents, parents
+// descendants lists the processes that descend from this one by a chain of living parents, parents
 // first. It lists nothing if /proc is not that of this pid namespace. A process that is hidden from
 // this user (hidepid in proc(5)) is left out, and what descends from it too.
-func descendants(of int) (list []relative) {
+func descendants() (list []relative) {
 	if !procIsOwn() {
 		return nil
 	}
@@ -36,28 +35,18 @@ func descendants(of int) (list []relative) {
 			}
 		}
 	}
-	list = children[of]
+	list = children[ownPID()]
 	for i := 0; i < len(list); i++ {
 		list = append(list, children[list[i].pid]...)
 	}
 	return list
 }
 
-// readRelative reads a process's stat file. It reports false for a process that has ended. A zombie has
-// ended unless other threads of it live.
+// readRelative reports false if there is no such process. A zombie is one.
 func readRelative(pid int) (r relative, ok bool) {
-	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	if err != nil {
-		return r, false
-	}
-	// Field 2, the command's name in parentheses, can contain any byte.
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	if len(fields) < 20 || fields[0][0] == 'X' || fields[0][0] == 'Z' && string(fields[17]) == "1" {
-		return r, false
-	}
-	parent, err1 := strconv.Atoi(string(fields[1]))
-	group, err2 := strconv.Atoi(string(fields[2]))
-	return relative{pid, parent, group, string(fields[19])}, err1 == nil && err2 == nil
+	var path bare.StatPath
+	process, ok := bare.ReadProcess(path.Of(int32(pid)))
+	return relative{pid, int(process.Parent), int(process.Group), process.Start}, ok
 }
 
 // signal sends a signal to the process, and to no later one with the same pid.

@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"syscall"
-	"unsafe"
 
 	"github.com/poolrun/poolrun/internal/bare"
 	"golang.org/x/sys/unix"
@@ -72,7 +71,7 @@ func foreground(tty int) int {
 // resumed is what the resumer needs: the command's /proc/PID/stat, this process's pid, and when this
 // process has to continue whatever the command does, 0 for never.
 var resumed struct {
-	stat       [32]byte
+	stat       bare.StatPath
 	supervisor int
 	limit      int64
 }
@@ -94,11 +93,7 @@ func startResumer(command int, limit int64) (pid int) {
 	if !procIsOwn() {
 		return 0
 	}
-	stat := bare.In(resumed.stat[:])
-	stat.Add("/proc/")
-	stat.AddNumber(uint64(command), 10)
-	stat.Add("/stat")
-	stat.End()
+	resumed.stat.Of(int32(command))
 	every, before := ^signalSet(0), signalSet(0)
 	setMask(unix.SIG_SETMASK, &every, &before)
 	pid = clone(0, nil, resume, nil, childStack())
@@ -108,9 +103,9 @@ func startResumer(command int, limit int64) (pid int) {
 
 // resume is bare Go, and runs in the resumer, which has a copy of this process's memory, none of
 // its descriptors, and a session of its own, so that no shell counts it as a job. It sends SIGCONT
-// to this process as long as the command is not stopped, or has run for too long. It repeats that until it is killed,
-// because its first SIGCONT can arrive before this process has stopped. The command's pid cannot be
-// reused meanwhile, since this process has not waited for it.
+// to this process as long as the command is not stopped, or has run for too long. It repeats that
+// until it is killed, because its first SIGCONT can arrive before this process has stopped. The
+// command's pid cannot be reused meanwhile, since this process has not waited for it.
 //
 //go:norace
 func resume(*spawned) {
@@ -138,19 +133,6 @@ func resume(*spawned) {
 //
 //go:norace
 func isStopped() bool {
-	fd := bare.Sys(unix.SYS_OPENAT, bare.AtCWD, bare.Pointer(&resumed.stat), unix.O_RDONLY, 0)
-	if fd < 0 {
-		return true
-	}
-	var stat [512]byte
-	n := bare.Sys(unix.SYS_READ, uintptr(fd), bare.Pointer(&stat), uintptr(len(stat)), 0)
-	bare.Sys(unix.SYS_CLOSE, uintptr(fd), 0, 0, 0)
-	// The state follows the name, which ends at the last parenthesis (proc_pid_stat(5)).
-	for i := min(n, len(stat)-2) - 1; i >= 0; i-- {
-		if stat[i] == ')' {
-			state := *(*byte)(unsafe.Add(unsafe.Pointer(&stat), i+2))
-			return state == 'T' || state == 't'
-		}
-	}
-	return false
+	command, ok := bare.ReadProcess(&resumed.stat[0])
+	return !ok || command.State == 'T' || command.State == 't'
 }

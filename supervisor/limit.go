@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"math"
 	"syscall"
 	"time"
 
@@ -16,9 +17,6 @@ type runLimit struct {
 	passed bool // SIGTERM was sent
 }
 
-// never is a time that does not come.
-const never time.Duration = 1<<63 - 1
-
 func newRunLimit(most, killAfter time.Duration) (l runLimit) {
 	l.after = killAfter
 	l.setNext(most)
@@ -27,11 +25,9 @@ func newRunLimit(most, killAfter time.Duration) (l runLimit) {
 
 // setNext makes the next signal due after a while; 0 stands for never.
 func (l *runLimit) setNext(after time.Duration) {
-	if l.next = 0; after > 0 && after < never {
-		l.next = max(1, bare.BootTime()+int64(after))
-		if l.next < int64(after) { // beyond the end of time
-			l.next = 0
-		}
+	l.next = 0
+	if now := bare.BootTime(); after > 0 && int64(after) < math.MaxInt64-now {
+		l.next = now + int64(after)
 	}
 }
 

@@ -33,7 +33,8 @@ type Command struct {
 
 	// MaxRuntime, unless 0, is how long the command may run. Then the command, and what it has
 	// started as far as that is in its process group, get SIGTERM, and KillAfter later SIGKILL. The
-	// time for which the machine is suspended counts. This process becomes a child subreaper.
+	// time for which the machine is suspended counts. The largest Duration, like any that ends
+	// after the clock does, means never. This process becomes a child subreaper.
 	MaxRuntime, KillAfter time.Duration
 
 	// WaitTree makes Run return only after every process has ended that the command has started,
@@ -50,8 +51,8 @@ type Command struct {
 // Run starts the command, passes signals on to it, and blocks until it has ended.
 //
 // An error means that the command has not run: an [Interrupted] if a deadly signal came first,
-// [ErrNoProcess] if no process could be created, [ErrNoTree], or an error of execve(2). Other signals stay in
-// the queue, and Run may be called again.
+// [ErrNoProcess] if no process could be created, [ErrNoTree], or an error of execve(2). Other
+// signals stay in the queue, and Run may be called again.
 //
 // The calling goroutine must be locked to the process's first thread (runtime.LockOSThread in an
 // init function), because a child inherits some attributes from the thread that creates it.

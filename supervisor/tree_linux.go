@@ -31,7 +31,7 @@ func beginTree() (t tree, err error) {
 	if !procIsOwn() {
 		return t, errors.New("/proc is that of another pid namespace")
 	}
-	t.strangers = slices.DeleteFunc(descendants(ownPID()), func(r relative) bool { return r.parent != ownPID() })
+	t.strangers = slices.DeleteFunc(descendants(), func(r relative) bool { return r.parent != ownPID() })
 	return t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 }
 
@@ -39,7 +39,7 @@ func beginTree() (t tree, err error) {
 // a process that has just been started.
 func (t tree) processes() (list []relative) {
 	in := map[int]bool{ownPID(): true} // this process, and those of the tree
-	for _, r := range descendants(ownPID()) {
+	for _, r := range descendants() {
 		if in[r.parent] && !r.isIn(t.strangers) {
 			in[r.pid] = true
 			list = append(list, r)
@@ -82,12 +82,11 @@ func (t tree) step(run *supervision) (ended bool) {
 	t.forwardAll(run)
 	for {
 		before := run.pid
-		_, ended := run.reap()
-		if ended && before == nobody { // there was no child
-			return true
-		}
-		if !ended {
+		if _, hasEnded := run.reap(); !hasEnded {
 			break
+		}
+		if before == nobody { // there was no child
+			return true
 		}
 		run.pid = nobody
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -35,7 +34,7 @@ func TestRepairMendsABrokenLine(t *testing.T) {
 	release := holdSlot(t, name)
 	line := lineUp(t, name, file, 3, noFlags)
 	// From then on the first in line looks at the ledger only once a second.
-	eventually(t, "the first in line keeping watch", func() bool { return hasInotify(line[0].Process.Pid) })
+	eventually(t, "the first in line keeping watch", func() bool { return hasOpen(line[0].Process.Pid, "anon_inode:inotify") })
 	patch(t, ledgerOf(name), firstAt, 0, 0, 0, 0)
 	wantRepaired(t, name, "mended: .*line")
 	release()
@@ -72,7 +71,7 @@ func TestRepairMendsAnInvalidBell(t *testing.T) {
 		release := holdSlot(t, name)
 		waiter := startWaiter(t, name)
 		// While it waits at the gate, no process needs its bell.
-		eventually(t, "the first in line keeping watch", func() bool { return hasInotify(waiter.Process.Pid) })
+		eventually(t, "the first in line keeping watch", func() bool { return hasOpen(waiter.Process.Pid, "anon_inode:inotify") })
 		patch(t, ledgerOf(name), recordsAt+recordSize+bellAt, binary.LittleEndian.AppendUint32(nil, bell)...)
 		wantRepaired(t, name, fmt.Sprintf("mended: record 2 .*bell %d", bell))
 		release()
@@ -218,12 +217,4 @@ func TestRepairKeepsOwnerGroupAndMode(t *testing.T) {
 			wantResult(t, asUser(t, owner+1, group, nil, "--pool", name, "-k", "2", "-n", "true"), 0, "")
 		})
 	}
-}
-
-func hasInotify(pid int) bool {
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
-	return slices.ContainsFunc(files, func(file string) bool {
-		target, _ := os.Readlink(file)
-		return target == "anon_inode:inotify"
-	})
 }

@@ -52,15 +52,13 @@ func startSection(t testing.TB, cmd *exec.Cmd) (tell func(string), next func() s
 	}, next
 }
 
-// A shell holds a slot by a descriptor, without any process of poolrun, until it returns the slot or
-// closes the descriptor.
+// A shell holds a slot by a descriptor, without any process of poolrun, until it returns the slot.
 func TestAShellHoldsASlotByADescriptor(t *testing.T) {
 	eachShell(t, func(t *testing.T, shell, inherit string) {
 		name := newPool(t, 1)
 		cmd := section(t, shell, inherit, name, `ACQUIRE || exit; echo $$; read line
 			RELEASE || exit; echo released; read line
-			ACQUIRE || exit; echo again; read line
-			exec 9<&-; echo closed; read line`)
+			ACQUIRE || exit; echo again; read line`)
 		tell, next := startSection(t, cmd)
 		wantLine(t, next, fmt.Sprint(cmd.Process.Pid))
 		h := statusOf(t, name).Holders[0]
@@ -71,24 +69,52 @@ func TestAShellHoldsASlotByADescriptor(t *testing.T) {
 			t.Errorf("process %d is left", child)
 		}
 		wantBusy(t, name)
-		for _, ends := range []string{"released", "closed"} {
-			waiter := startWaiter(t, name)
-			tell("")
-			wantLine(t, next, ends)
-			wantExit(t, 0, waiter)
-			wantEmpty(t, name)
-			if ends == "released" {
-				tell("")
-				wantLine(t, next, "again")
-				wantBusy(t, name)
-			}
-		}
+		waiter := startWaiter(t, name)
+		tell("")
+		wantLine(t, next, "released")
+		wantExit(t, 0, waiter)
+		wantEmpty(t, name)
+		tell("")
+		wantLine(t, next, "again")
+		wantBusy(t, name)
 		tell("")
 		wantExit(t, 0, cmd)
-		if n := statusOf(t, name).Counters; n.Released != 3 || n.Reclaimed != 1 {
+		wantUsable(t, name)
+	})
+}
+
+// Or until it closes the descriptor.
+func TestAShellReturnsItsSlotByClosingTheDescriptor(t *testing.T) {
+	eachShell(t, func(t *testing.T, shell, inherit string) {
+		mustClose(t, shell)
+		name := newPool(t, 1)
+		cmd := section(t, shell, inherit, name, "ACQUIRE || exit; echo held; read line; exec 9<&-; echo closed; read line")
+		tell, next := startSection(t, cmd)
+		wantLine(t, next, "held")
+		waiter := startWaiter(t, name)
+		tell("")
+		wantLine(t, next, "closed")
+		wantExit(t, 0, waiter)
+		wantEmpty(t, name)
+		tell("")
+		wantExit(t, 0, cmd)
+		if n := statusOf(t, name).Counters; n.Released != 1 || n.Reclaimed != 1 {
 			t.Errorf("%+v", n)
 		}
 	})
+}
+
+// mustClose skips a test in a shell that keeps a copy of a descriptor that exec closes, as mksh R59 of
+// Debian does while descriptor 10 is free.
+func mustClose(t *testing.T, shell string) {
+	t.Helper()
+	cmd := command(t, shell, "-c", "exec 9<"+os.Args[0]+"; exec 9<&-; echo $$; read line")
+	tell, next := startSection(t, cmd)
+	if pid := readPID(t, next); hasOpen(pid, os.Args[0]) {
+		t.Skipf("%s keeps a copy of a descriptor that it closes", shell)
+	}
+	tell("")
+	wantExit(t, 0, cmd)
 }
 
 // However a shell ends, its slot is free then, and the next in line has it.
@@ -216,6 +242,7 @@ func TestSectionsAndNestedCalls(t *testing.T) {
 // not in the job's section then.
 func TestAShellHandsItsSlotToAJob(t *testing.T) {
 	eachShell(t, func(t *testing.T, shell, inherit string) {
+		mustClose(t, shell)
 		name := newPool(t, 1)
 		cmd := section(t, shell, inherit, name, `ACQUIRE || exit
 			sleep 1000 `+inherit+` >/dev/null & exec 9<&-
@@ -306,7 +333,7 @@ func TestAcquireWaitsLikeRun(t *testing.T) {
 func TestADescriptorThatIsNoneOfAPool(t *testing.T) {
 	name := newPool(t, 1)
 	bash := func(script string) *exec.Cmd { return section(t, "bash", "", name, script) }
-	wantResult(t, bash("ACQUIRE && ACQUIRE"), 2, "^poolrun: descriptor 9 holds a slot of pool "+name+" already\n$")
+	wantResult(t, bash("ACQUIRE && ACQUIRE"), 2, "^poolrun: invalid descriptor 9: it holds a slot of pool "+name+" already\n$")
 	wantResult(t, bash("RELEASE"), 2, "^poolrun: descriptor 9 holds no slot of pool "+name+"\n$")
 	wantResult(t, bash("exec 9<&-; ACQUIRE"), 2, "^poolrun: descriptor 9 is not open\nhint: .*9<&9")
 	wantResult(t, bash("exec 9</dev/null; ACQUIRE"), 2, "^poolrun: invalid descriptor 9: it is not the file of a pool\n")

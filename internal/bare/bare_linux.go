@@ -104,6 +104,8 @@ func C(text string) *byte { return unsafe.StringData(text) }
 
 // ReadFile reads the beginning of a file of /proc, as much as fits the buffer. A short read is the
 // end of such a file (fs/seq_file.c).
+//
+//go:norace
 func ReadFile(path *byte, buffer []byte) (text string, errno syscall.Errno) {
 	fd := Sys(unix.SYS_OPENAT, AtCWD, Pointer(path), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if fd < 0 {

@@ -2,6 +2,8 @@ package bare
 
 // Field splits a text before and behind its first field. Fields are separated by spaces, tabs and
 // newlines. The field is "" if there is none.
+//
+//go:norace
 func Field(text string) (field, rest string) {
 	begin := 0
 	for begin < len(text) && isSpace(text[begin]) {
@@ -14,6 +16,7 @@ func Field(text string) (field, rest string) {
 	return text[begin:end], text[end:]
 }
 
+//go:norace
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' }
 
 // Index returns where a byte is in a text first, or -1.
@@ -27,6 +30,8 @@ func Index(text string, c byte) int {
 }
 
 // Number parses an unsigned number in base 10 or 16, as strconv.ParseUint does.
+//
+//go:norace
 func Number(text string, base uint64) (n uint64, ok bool) {
 	for i := range len(text) {
 		digit := uint64(16)

@@ -38,11 +38,6 @@ func (c *acquireCommand) execute(io.Writer) (exit, error) {
 		return exit{}, err
 	}
 	defer p.Close()
-	if held, err := p.IsHeldBy(int(c.FD)); err != nil {
-		return exit{}, err
-	} else if held {
-		return exit{}, fmt.Errorf("descriptor %d holds a slot of pool %s already", c.FD, p.Name())
-	}
 	if outer, slots, _ := heldByAncestor(p); slots != nil {
 		c.talk("the command runs in a slot of %s already, and needs no other", p.Name())
 		if err := p.Join(outer, int(c.FD)); !errors.Is(err, fs.ErrNotExist) { // given back at this moment
