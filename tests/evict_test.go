@@ -160,18 +160,15 @@ func TestWaitReturnsWhenThePoolIsEmpty(t *testing.T) {
 	wantRefused(t, "no pool", "wait", freeName(t))
 	mustRun(t, "repair", name)
 
-	// A signal ends it.
-	release = holdSlot(t, name)
-	cmd = mustStart(t, poolrun(t, "wait", name))
-	eventually(t, "wait reading the ledger", func() bool { return isInState(cmd.Process.Pid, 'S') })
+	// A signal ends it, and the end of the pool does.
+	defer holdSlot(t, name)()
+	cmd, again = mustStart(t, poolrun(t, "wait", name)), mustStart(t, poolrun(t, "wait", name))
+	for _, pid := range []int{cmd.Process.Pid, again.Process.Pid} {
+		eventually(t, "wait looking at the pool", func() bool { return hasOpen(pid, ledgerOf(name)) })
+	}
 	cmd.Process.Signal(syscall.SIGINT)
 	wantSignal(t, syscall.SIGINT, cmd)
-	// Destroyed by force, the pool is still in use.
-	cmd = mustStart(t, poolrun(t, "wait", name))
-	eventually(t, "wait reading the ledger", func() bool { return isInState(cmd.Process.Pid, 'S') })
 	mustRun(t, "destroy", name, "--force")
-	release()
-	wantResult(t, poolrun(t, "wait", name), 2, "no pool")
-	cmd.Process.Kill()
-	cmd.Wait()
+	wantExit(t, 2, again)
+	wantRefused(t, "no pool", "wait", name)
 }

@@ -47,7 +47,7 @@ func TestMaxRuntimeEndsTheCommand(t *testing.T) {
 		"it exits by itself":              {nil, "trap 'echo term; exit 3' TERM; sleep 1000 & wait", "term"},
 		"it ignores SIGTERM":              {[]string{"--kill-after", "0.1"}, "trap '' TERM; while :; do sleep 1000; done", ""},
 		"no time to end":                  {[]string{"--kill-after", "0"}, "trap '' TERM; while :; do sleep 1000; done", ""},
-		"it has stopped itself":           {nil, "kill -STOP $$; sleep 1000", ""},
+		"it has stopped itself":           {nil, "trap 'echo term; exit' TERM; kill -STOP $$; sleep 1000", "term"},
 		"a group of its own":              {nil, "exec setsid -w sh -c 'sleep 1000; echo not killed'", ""},
 		"what it waits for, in its group": {nil, "sleep 1000; echo; sleep 1000", ""},
 		"what it has left behind":         {nil, "(sleep 1000 & echo $! >left); sleep 1000", ""},
@@ -226,17 +226,23 @@ func TestARestOfATreeStopsAndContinues(t *testing.T) {
 	wantEmpty(t, name)
 }
 
-// A child that poolrun's process had before it became poolrun is not part of the tree.
+// A child that poolrun's process had before it became poolrun is not part of the tree: it is not waited
+// for, and not signalled.
 func TestATreeDoesNotContainStrangers(t *testing.T) {
 	name := newPool(t, 1)
-	cmd := command(t, "sh", "-c", `sleep 1000 & echo $!; exec poolrun --pool $POOL --wait-tree sh -c 'exit 4'`)
-	cmd.Env = append(cmd.Env, "POOL="+name)
-	pid := readPID(t, startLines(t, cmd))
-	wantExit(t, 4, cmd)
-	if syscall.Kill(pid, 0) != nil {
-		t.Error("the stranger was ended")
+	for run, code := range map[string]int{
+		"--wait-tree sh -c 'exit 4'":               4,
+		"--wait-tree --max-runtime 0.2 sleep 1000": 124,
+	} {
+		cmd := command(t, "sh", "-c", "sleep 1000 & echo $!; exec poolrun --pool $POOL "+run)
+		cmd.Env = append(cmd.Env, "POOL="+name)
+		pid := readPID(t, startLines(t, cmd))
+		wantExit(t, code, cmd)
+		if isInState(pid, 'Z') || syscall.Kill(pid, 0) != nil {
+			t.Errorf("%s has ended the stranger", run)
+		}
+		kill(t, pid)
 	}
-	kill(t, pid)
 	wantEmpty(t, name)
 }
 

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -239,6 +240,26 @@ func TestWatchInAPipe(t *testing.T) {
 	cmd.Process.Signal(unix.SIGTERM)
 	wantSignal(t, unix.SIGTERM, cmd)
 	wantRefused(t, "--watch", "status", name, "--watch", "--format", "prometheus")
+
+	// A pool that cannot be read is reported on standard error.
+	os.Truncate(ledgerOf(name), 1000)
+	cmd = poolrun(t, "status", "--watch", "--format", "json")
+	problems, err := os.Create(filepath.Join(t.TempDir(), "problems"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer problems.Close()
+	cmd.Stderr = problems
+	next = startLines(t, cmd)
+	eventually(t, "a problem", func() bool {
+		text, err := os.ReadFile(problems.Name())
+		return err == nil && strings.Contains(string(text), "poolrun: pool "+name+" is damaged")
+	})
+	if line := next(); !json.Valid([]byte(line)) {
+		t.Errorf("%q", line)
+	}
+	cmd.Process.Signal(unix.SIGTERM)
+	wantSignal(t, unix.SIGTERM, cmd)
 }
 
 // While it waits on a terminal, poolrun shows for what, in one line that is redrawn, and removes the

@@ -30,7 +30,7 @@ func newPage(out io.Writer) page {
 		p.width = n
 	}
 	if file, ok := out.(*os.File); ok && isTerminal(int(file.Fd())) {
-		if width := terminalWidth(int(file.Fd())); width > 0 {
+		if width := int(windowSize(int(file.Fd())).Col); width > 0 {
 			p.width = width
 		}
 		p.isTerminal = true

@@ -38,7 +38,7 @@ func (c *statusCommand) write(out io.Writer, on page) error {
 		return err
 	}
 	for _, problem := range problems {
-		if c.Watch { // the screen belongs to the page
+		if c.Watch && c.Format == "text" { // the screen belongs to the page
 			on.wrap(strings.Fields("note: "+printable(problem.Error())), yellow)
 		} else {
 			say("%s", problem)

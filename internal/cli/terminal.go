@@ -71,7 +71,7 @@ func (l *waitLine) end() {
 // the terminal. It is dropped if the terminal takes no more (Ctrl-S).
 func redraw(text string) {
 	const clearLine = "\r\x1b[K"
-	if width := terminalWidth(2); width > 0 {
+	if width := int(windowSize(2).Col); width > 0 {
 		text = cutText(text, width-1)
 	}
 	if canWrite() {
@@ -91,11 +91,11 @@ func isForeground(fd int) bool {
 	return err == nil && group == unix.Getpgrp()
 }
 
-// terminalWidth is the number of columns of a terminal, or 0 if that is unknown.
-func terminalWidth(fd int) int {
+// windowSize is the size of a terminal, with 0 for what is unknown.
+func windowSize(fd int) unix.Winsize {
 	size, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
 	if err != nil {
-		return 0
+		return unix.Winsize{}
 	}
-	return int(size.Col)
+	return *size
 }

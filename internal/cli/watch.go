@@ -88,7 +88,7 @@ func (s *screen) draw(write func(io.Writer, page) error) error {
 	if s.tty == nil {
 		return write(s.out, on)
 	}
-	s.size = windowSize(s.tty)
+	s.size = windowSize(int(s.tty.Fd()))
 	var text bytes.Buffer
 	if err := write(&text, on); err != nil {
 		return err
@@ -123,13 +123,5 @@ func (s *screen) sleep(ctx context.Context) error {
 func (s *screen) isStale() bool {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	return s.tty != nil && (s.stale || windowSize(s.tty) != s.size)
-}
-
-func windowSize(tty *os.File) unix.Winsize {
-	size, err := unix.IoctlGetWinsize(int(tty.Fd()), unix.TIOCGWINSZ)
-	if err != nil {
-		return unix.Winsize{}
-	}
-	return *size
+	return s.tty != nil && (s.stale || windowSize(int(s.tty.Fd())) != s.size)
 }
