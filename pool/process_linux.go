@@ -13,8 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ticks is the present moment in the unit and by the clock of [bare.Process].Start (fs/proc/array.c). So two such numbers
-// can be compared only if they were taken in the same time namespace.
+// ticks is the present moment in the unit and by the clock of [bare.Process].Start
+// (fs/proc/array.c). So two such numbers can be compared only if they were taken in the same time
+// namespace.
 func ticks() uint64 { return uint64(bare.BootTime()) / tick }
 
 // tick is 1/USER_HZ in nanoseconds. USER_HZ is 100 on all of Go's architectures.

@@ -74,7 +74,6 @@ func writeScript(t testing.TB, path, script string) {
 // their own /dev/shm.
 func TestTheCommandsOfTheExamplesCanBePasted(t *testing.T) {
 	onlyOnce(t)
-	onlyOnce(t)
 	pages, _ := filepath.Glob("../examples/*/README.md")
 	folders, _ := filepath.Glob("../examples/*")
 	if len(pages) != len(folders) {
@@ -109,7 +108,6 @@ func TestTheCommandsOfTheExamplesCanBePasted(t *testing.T) {
 }
 
 func TestTheServerAndTheClientShareAPool(t *testing.T) {
-	onlyOnce(t)
 	onlyOnce(t)
 	name := freeName(t)
 	server := command(t, filepath.Join(binaries.dir, "pool_server"), "--size", "4", "--pool", name, "--every", "5ms")

@@ -52,65 +52,61 @@ func startSection(t testing.TB, cmd *exec.Cmd) (tell func(string), next func() s
 	}, next
 }
 
-// A shell holds a slot by a descriptor, without any process of poolrun, until it returns the slot.
+// A shell holds a slot by a descriptor, without any process of poolrun, until it returns the slot or
+// closes the descriptor.
 func TestAShellHoldsASlotByADescriptor(t *testing.T) {
-	eachShell(t, func(t *testing.T, shell, inherit string) {
-		name := newPool(t, 1)
-		cmd := section(t, shell, inherit, name, `ACQUIRE || exit; echo $$; read line
-			RELEASE || exit; echo released; read line
-			ACQUIRE || exit; echo again; read line`)
-		tell, next := startSection(t, cmd)
-		wantLine(t, next, fmt.Sprint(cmd.Process.Pid))
-		h := statusOf(t, name).Holders[0]
-		if h.State != "descriptor" || h.PID != cmd.Process.Pid || h.CommandPID != 0 || !strings.HasPrefix(h.Command, shell+" -c ") {
-			t.Errorf("%+v", h)
-		}
-		if child := childOf(cmd.Process.Pid); child != 0 {
-			t.Errorf("process %d is left", child)
-		}
-		wantBusy(t, name)
-		waiter := startWaiter(t, name)
-		tell("")
-		wantLine(t, next, "released")
-		wantExit(t, 0, waiter)
-		wantEmpty(t, name)
-		tell("")
-		wantLine(t, next, "again")
-		wantBusy(t, name)
-		tell("")
-		wantExit(t, 0, cmd)
-		wantUsable(t, name)
-	})
+	for _, test := range []struct {
+		end, again string
+		reclaimed  uint64
+	}{
+		{"RELEASE", "ACQUIRE", 0},
+		{"exec 9<&-", "exec 9<$(poolrun path NAME); ACQUIRE", 1},
+	} {
+		t.Run(test.end, func(t *testing.T) {
+			eachShell(t, func(t *testing.T, shell, inherit string) {
+				if test.end != "RELEASE" {
+					needRealClose(t, shell)
+				}
+				name := newPool(t, 1)
+				cmd := section(t, shell, inherit, name, "ACQUIRE || exit; echo $$; read line; "+
+					test.end+" || exit; echo ended; read line; "+test.again+" || exit; echo again; read line")
+				tell, next := startSection(t, cmd)
+				wantLine(t, next, fmt.Sprint(cmd.Process.Pid))
+				h := statusOf(t, name).Holders[0]
+				if h.State != "descriptor" || h.PID != cmd.Process.Pid || h.CommandPID != 0 || !strings.HasPrefix(h.Command, shell+" -c ") {
+					t.Errorf("%+v", h)
+				}
+				if child := childOf(cmd.Process.Pid); child != 0 {
+					t.Errorf("process %d is left", child)
+				}
+				wantBusy(t, name)
+				waiter := startWaiter(t, name)
+				tell("")
+				wantLine(t, next, "ended")
+				wantExit(t, 0, waiter)
+				wantEmpty(t, name)
+				if n := statusOf(t, name).Counters; n.Reclaimed != test.reclaimed || n.Released != 2-test.reclaimed {
+					t.Errorf("%+v", n)
+				}
+				tell("")
+				wantLine(t, next, "again")
+				wantBusy(t, name)
+				tell("")
+				wantExit(t, 0, cmd)
+				wantUsable(t, name)
+			})
+		})
+	}
 }
 
-// Or until it closes the descriptor.
-func TestAShellReturnsItsSlotByClosingTheDescriptor(t *testing.T) {
-	eachShell(t, func(t *testing.T, shell, inherit string) {
-		mustClose(t, shell)
-		name := newPool(t, 1)
-		cmd := section(t, shell, inherit, name, "ACQUIRE || exit; echo held; read line; exec 9<&-; echo closed; read line")
-		tell, next := startSection(t, cmd)
-		wantLine(t, next, "held")
-		waiter := startWaiter(t, name)
-		tell("")
-		wantLine(t, next, "closed")
-		wantExit(t, 0, waiter)
-		wantEmpty(t, name)
-		tell("")
-		wantExit(t, 0, cmd)
-		if n := statusOf(t, name).Counters; n.Released != 1 || n.Reclaimed != 1 {
-			t.Errorf("%+v", n)
-		}
-	})
-}
-
-// mustClose skips a test in a shell that keeps a copy of a descriptor that exec closes, as mksh R59 of
-// Debian does while descriptor 10 is free.
-func mustClose(t *testing.T, shell string) {
+// needRealClose skips a test in a shell that keeps a copy of a descriptor that exec closes, as mksh R59
+// of Debian does while descriptor 10 is free.
+func needRealClose(t *testing.T, shell string) {
 	t.Helper()
-	cmd := command(t, shell, "-c", "exec 9<"+os.Args[0]+"; exec 9<&-; echo $$; read line")
+	const file = "/dev/zero"
+	cmd := command(t, shell, "-c", "exec 9<"+file+"; exec 9<&-; echo $$; read line")
 	tell, next := startSection(t, cmd)
-	if pid := readPID(t, next); hasOpen(pid, os.Args[0]) {
+	if pid := readPID(t, next); hasOpen(pid, file) {
 		t.Skipf("%s keeps a copy of a descriptor that it closes", shell)
 	}
 	tell("")
@@ -242,7 +238,7 @@ func TestSectionsAndNestedCalls(t *testing.T) {
 // not in the job's section then.
 func TestAShellHandsItsSlotToAJob(t *testing.T) {
 	eachShell(t, func(t *testing.T, shell, inherit string) {
-		mustClose(t, shell)
+		needRealClose(t, shell)
 		name := newPool(t, 1)
 		cmd := section(t, shell, inherit, name, `ACQUIRE || exit
 			sleep 1000 `+inherit+` >/dev/null & exec 9<&-

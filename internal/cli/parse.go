@@ -67,8 +67,11 @@ func newParser(commands *commandLine, options ...kong.Option) *kong.Kong {
 // is UTF-8.
 func decodeString(ctx *kong.DecodeContext, target reflect.Value) error {
 	token, err := ctx.Scan.PopValue("string")
+	if err != nil {
+		return err
+	}
 	target.SetString(token.String())
-	return err
+	return nil
 }
 
 func decodeName(ctx *kong.DecodeContext, target reflect.Value) error {
