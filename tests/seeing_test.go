@@ -84,7 +84,7 @@ func TestStatusFitsThePage(t *testing.T) {
 func TestStatusOnOddPages(t *testing.T) {
 	name := newPool(t, 1)
 	cmd, _ := startHolder(t, name)
-	waiter := mustStart(t, poolrun(t, "-p", name, "true", strings.Repeat("漢字 ", 40), "\x1b[2J", "e\u0301"))
+	waiter := mustStart(t, poolrun(t, "-p", name, "true", strings.Repeat("漢字⌚ ", 40), "\x1b[2J", "e\u0301"))
 	waitForLine(t, name, 1)
 	for _, columns := range []string{"1", "9223372036854775807", "99999999999", "-5", "x"} {
 		cmd := poolrun(t, "status", name)
@@ -99,7 +99,7 @@ func TestStatusOnOddPages(t *testing.T) {
 		for line := range strings.Lines(term.text()) {
 			width := 0
 			for _, r := range strings.TrimRight(line, "\r\n") {
-				if width++; r >= 0x2e80 {
+				if width++; strings.ContainsRune("漢字⌚", r) {
 					width++
 				}
 			}
