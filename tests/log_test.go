@@ -124,7 +124,7 @@ func TestTheLogIsWrittenAfterTheRelease(t *testing.T) {
 // Many runs at once do not mix their lines.
 func TestLinesOfALogDoNotMix(t *testing.T) {
 	name, file := newPool(t, 10), filepath.Join(t.TempDir(), "log")
-	cmd := command(t, "sh", "-c", "seq 100 | xargs -P 10 -I{} poolrun --pool $POOL --log $LOG sh -c 'exit 0' {} "+strings.Repeat("x", 5000))
+	cmd := command(t, "sh", "-c", "seq 100 | xargs -P 10 -I{} poolrun --pool $POOL --log $LOG sh -c 'exit 0' {} "+strings.Repeat("x", 60_000))
 	cmd.Env = append(cmd.Env, "POOL="+name, "LOG="+file)
 	wantExit(t, 0, mustStart(t, cmd))
 	if n := len(readLog(t, file)); n != 100 {

@@ -12,7 +12,8 @@ import (
 )
 
 // A logEntry is the line that --log appends for a run. It is written after the slot is free, by a
-// single write(2), so that the lines of several runs do not mix. A nil logEntry is not written.
+// single write(2), so that the lines of several runs do not mix. Behind an incomplete line it is written
+// once more. A nil logEntry is not written.
 type logEntry struct {
 	file string
 
@@ -77,22 +78,6 @@ func (e *logEntry) end() {
 	}
 }
 
-// endsTorn reports whether the file ends with an incomplete line: the disk was full once.
-func (e *logEntry) endsTorn() bool {
-	fd, err := unix.Open(e.file, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
-	if err != nil {
-		return false
-	}
-	defer unix.Close(fd)
-	var st unix.Stat_t
-	last := make([]byte, 1)
-	if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size == 0 {
-		return false
-	}
-	n, err := unix.Pread(fd, last, st.Size-1)
-	return n == 1 && err == nil && last[0] != '\n'
-}
-
 // write appends the entry, with the result of the run. The file is opened anew, since it may have been
 // rotated in the meantime.
 func (e *logEntry) write(how exit, err error) error {
@@ -117,9 +102,6 @@ func (e *logEntry) write(how exit, err error) error {
 		e.Waited = time.Since(e.arrived).Seconds()
 	}
 	var line bytes.Buffer
-	if e.endsTorn() {
-		line.WriteByte('\n')
-	}
 	if err := writeJSON(&line, e); err != nil {
 		return err
 	}
@@ -128,12 +110,39 @@ func (e *logEntry) write(how exit, err error) error {
 		return err
 	}
 	defer unix.Close(fd)
-	n, err := unix.Write(fd, line.Bytes())
-	if err == nil && n < line.Len() {
-		err = unix.ENOSPC
+	err = appendLine(fd, line.Bytes())
+	if err == nil && followsTornLine(fd, line.Len()) {
+		err = appendLine(fd, line.Bytes())
 	}
 	if err != nil {
 		return fmt.Errorf("cannot write to log %s: %w", e.file, err)
 	}
 	return nil
+}
+
+func appendLine(fd int, line []byte) error {
+	n, err := unix.Write(fd, line)
+	if err == nil && n < len(line) {
+		err = unix.ENOSPC
+	}
+	return err
+}
+
+// followsTornLine reports whether the line of n bytes that was just appended continues an incomplete
+// one, left by a full disk. Only afterwards can that be told from a line that another run is writing:
+// the kernel finds the end of the file, writes there and sets the file offset in one step (O_APPEND in
+// open(2)).
+func followsTornLine(fd, n int) bool {
+	end, err := unix.Seek(fd, 0, unix.SEEK_CUR)
+	if err != nil || end <= int64(n) { // not a regular file, or the first line
+		return false
+	}
+	reader, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(reader)
+	var before [1]byte
+	got, err := unix.Pread(reader, before[:], end-int64(n)-1)
+	return got == 1 && err == nil && before[0] != '\n'
 }
