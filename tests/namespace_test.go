@@ -54,6 +54,19 @@ func TestPoolrunAsProcess1PassesSignalsAndExitCodesOn(t *testing.T) {
 	wantUsable(t, name)
 }
 
+// A tree is seen in /proc, which has to be that of the namespace.
+func TestATreeNeedsTheProcOfItsNamespace(t *testing.T) {
+	name := newPool(t, 1)
+	ran := t.TempDir() + "/ran"
+	wantResult(t, inside(t, poolrun(t, "--pool", name, "--wait-tree", "touch", ran)), 2, "/proc is that of another pid namespace")
+	if _, err := os.Stat(ran); err == nil {
+		t.Error("the command ran")
+	}
+	wantUsable(t, name)
+	wantResult(t, command(t, "unshare", "--pid", "--fork", "--mount-proc", binaries.poolrun, "--pool", name, "--wait-tree", "sh", "-c", "sleep 0.1 & exit 3"), 3, "")
+	wantUsable(t, name)
+}
+
 // The kernel's protection of files in sticky directories, as most systems have it, does not
 // keep a group from sharing a pool.
 func TestAGroupSharesAPoolInAProtectedStickyDirectory(t *testing.T) {

@@ -86,7 +86,8 @@ func (s *storm) prepare(p *stormPool, random *rand.Rand, harm int, sitting []str
 	if harm == harmDieInChange {
 		path = binaries.crashing
 	}
-	// In a pid namespace, the others could not see a command without a guard.
+	// In a pid namespace, the others could not see a command without a guard, and poolrun could not see
+	// a tree in the /proc of the namespace outside.
 	switch what := random.IntN(12); {
 	case what == 0 && where != 0:
 		args = append(args, "--close")
@@ -94,7 +95,7 @@ func (s *storm) prepare(p *stormPool, random *rand.Rand, harm int, sitting []str
 		args = append(args, "--no-fork")
 	case what == 2:
 		args = append(args, "--max-runtime", "15ms", "--kill-after", "5ms")
-	case what == 3:
+	case what == 3 && where != 0:
 		args = append(args, "--wait-tree", "--die-with-parent")
 	}
 	if !p.ordered && random.IntN(8) == 0 { // its command would not know its ticket
