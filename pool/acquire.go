@@ -22,6 +22,7 @@ type request struct {
 	limitsLine bool // maxWaiting counts
 	maxWaiting int
 	conditions []condition
+	extends    uint64 // the ticket of a lease, 0 for none
 	unmet      string // the condition that it has to wait for, "" for none
 }
 

@@ -55,7 +55,7 @@ func (p *Pool) commandAmongAncestors() (ledger.Ref, error) {
 		// Of several holders with one pid, all but one were those of an earlier process.
 		holders := p.mem.HoldersUnlocked()
 		for holders.Next() {
-			if p.commandOf(holders.Participant) == walk.found && p.mayBeAncestor(holders.Participant, walk.below) && procIsOwn() {
+			if p.commandOf(holders.Participant) == walk.found && holders.Extends.Load() == 0 && p.mayBeAncestor(holders.Participant, walk.below) && procIsOwn() {
 				return holders.Ref, nil
 			}
 		}

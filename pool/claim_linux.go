@@ -102,10 +102,15 @@ func lockGuard(fd int, id LeaseID) error { return shm.SetLock(fd, shm.Shared, gu
 // grace period (expand_fdtable in fs/file.c).
 const highDescriptor = 50
 
-// closeGuard unlocks the guard for all processes that have inherited it, and closes it. So a daemon
-// that the command has left behind holds no slot.
+// unlockGuard unlocks the guard for all processes that have inherited it. So a daemon that the command
+// has left behind holds no slot.
+func unlockGuard(fd int, id LeaseID) error {
+	return shm.SetLock(fd, shm.Unlocked, guardByte(id.ticket))
+}
+
+// closeGuard unlocks the guard and closes the descriptor.
 func closeGuard(fd int, id LeaseID) error {
-	err := shm.SetLock(fd, shm.Unlocked, guardByte(id.ticket))
+	err := unlockGuard(fd, id)
 	if closed := bare.Sys(unix.SYS_CLOSE, uintptr(fd), 0, 0, 0); err == nil {
 		err = bare.Error(bare.Errno(closed))
 	}

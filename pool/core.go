@@ -74,7 +74,7 @@ func (c *core) take(req request) (h holding, err error) {
 // isNext reports whether no waiter stands before a newcomer.
 func (c *core) isNext(req request) (bool, error) {
 	r, first, err := c.mem.First()
-	return r == 0 || int(first.Priority.Load()) > req.priority, err
+	return r == 0 || first.Rank() > ledger.RankOf(req.priority, req.extends != 0), err
 }
 
 // weightOf is how many slots a request asks for now. In a paused pool the whole pool counts as one.
@@ -128,6 +128,7 @@ func (c *core) claimRecord(req request) (h holding, err error) {
 	rec.Leaving.Store(ledger.CountCancelled)
 	rec.Guarded.Store(0)
 	rec.Descriptor.Store(0)
+	rec.Extends.Store(req.extends)
 	rec.SetCommand(req.command)
 	rec.SetCondition("")
 	crash.Point("record filled in")

@@ -92,7 +92,7 @@ func (p *Pool) guardedBy(fd int) (ledger.Ref, error) {
 	for _, lock := range locks {
 		holders := p.mem.HoldersUnlocked()
 		for holders.Next() {
-			if guardByte(holders.Ticket.Load()) == lock.first {
+			if guardByte(holders.Ticket.Load()) == lock.first && holders.Extends.Load() == 0 {
 				return holders.Ref, nil
 			}
 		}

@@ -21,7 +21,8 @@ type Lease struct {
 	waited time.Duration
 
 	mutex    sync.Mutex
-	guard    int // descriptor, -1 for none
+	guard    int  // descriptor, -1 for none
+	isShared bool // the descriptor belongs to the caller of GuardBy
 	released bool
 }
 
@@ -118,7 +119,10 @@ func (l *Lease) Release() error {
 	return l.use(func() error {
 		l.released = true
 		var err error
-		if l.guard >= 0 {
+		switch {
+		case l.isShared:
+			err = unlockGuard(l.guard, l.id)
+		case l.guard >= 0:
 			l.pool.listGuard(l, false)
 			err = closeGuard(l.guard, l.id)
 		}

@@ -269,6 +269,7 @@ func (pl *place) backInLine() error {
 		return err
 	}
 	pl.rec.Aside.Store(0)
+	pl.pool.mem.AnnounceArrival()
 	return pl.pool.mem.PassOn(before)
 }
 

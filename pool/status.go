@@ -53,6 +53,7 @@ type Waiter struct {
 	Whole     bool // it asks for all slots that the pool has when its turn comes
 	Priority  int
 	Since     time.Time
+	Extension bool   // the slots are for a command that holds some already: see Extending
 	Condition string // what it waits for beside slots, if it is first in line and could have them
 	Command   string
 	uid       uint32
@@ -190,6 +191,8 @@ func (p *Pool) status(missing int) (s Status, err error) {
 		Notices: p.notices(missing),
 	}
 	census := p.takeCensus(s.InUse)
+	extended := map[uint64]int{} // by ticket, the place of a lease in the list
+	var extensions []extension
 	holders := l.Holders()
 	for holders.Next() {
 		rec := holders.Participant
@@ -198,6 +201,11 @@ func (p *Pool) status(missing int) (s Status, err error) {
 			return s, err
 		}
 		slots := p.slotsOf(holding{LeaseID{r: holders.Ref}, rec, l.NextSlot(holders.Ref, 0)})
+		if ticket := rec.Extends.Load(); ticket != 0 {
+			extensions = append(extensions, extension{ticket, len(s.Holders)})
+		} else {
+			extended[rec.Ticket.Load()] = len(s.Holders)
+		}
 		s.Holders = append(s.Holders, Holder{
 			Slots: slots, Items: p.itemsOf(slots), PID: int(rec.PID.Load()), CommandPID: int(rec.CommandPID.Load()),
 			uid: rec.UID.Load(), Acquired: when(rec.Acquired.Load()), Command: string(rec.CommandText()),
@@ -205,16 +213,44 @@ func (p *Pool) status(missing int) (s Status, err error) {
 			Orphaned:   rec.Descriptor.Load() == 0 && !claimed && !p.isCommandItself(rec),
 		})
 	}
+	s.Holders = p.mergeExtensions(s.Holders, extensions, extended)
 	waiters := l.Line()
 	for waiters.Next() {
 		rec := waiters.Participant
 		s.Waiters = append(s.Waiters, Waiter{
 			PID: int(rec.PID.Load()), uid: rec.UID.Load(), Weight: int(rec.Weight.Load()),
 			Whole: rec.Whole.Load() != 0, Priority: int(rec.Priority.Load()), Since: when(rec.Since.Load()),
-			Condition: string(rec.ConditionText()), Command: string(rec.CommandText()),
+			Extension: rec.Extends.Load() != 0, Condition: string(rec.ConditionText()), Command: string(rec.CommandText()),
 		})
 	}
 	return s, errors.Join(holders.Err, waiters.Err)
+}
+
+// An extension is a holder whose slots extend the lease with this ticket.
+type extension struct {
+	ticket uint64
+	place  int // in the list of holders
+}
+
+// mergeExtensions adds the slots of extensions to the holders that they extend. An extension stays a
+// holder of its own if the lease is not held any more.
+func (p *Pool) mergeExtensions(holders []Holder, extensions []extension, extended map[uint64]int) []Holder {
+	if len(extensions) == 0 {
+		return holders
+	}
+	for _, e := range extensions {
+		if place, ok := extended[e.ticket]; ok {
+			holders[place].Slots = append(holders[place].Slots, holders[e.place].Slots...)
+			holders[e.place].Slots = nil
+		}
+	}
+	holders = slices.DeleteFunc(holders, func(h Holder) bool { return h.Slots == nil })
+	for i := range holders {
+		slices.Sort(holders[i].Slots)
+		holders[i].Items = p.itemsOf(holders[i].Slots)
+	}
+	slices.SortFunc(holders, func(a, b Holder) int { return a.Slots[0] - b.Slots[0] })
+	return holders
 }
 
 // isCommandItself reports whether a participant has exec'd its command and still runs. The kernel has

@@ -21,7 +21,8 @@ const module = "github.com/poolrun/poolrun/"
 // module's root.
 var arrows = map[string][]string{
 	"":                     {"internal/cli"},
-	"internal/cli":         {"internal/crash", "internal/bare", "pool", "gate", "supervisor", "internal/names", "internal/machine"},
+	"internal/cli":         {"internal/crash", "internal/bare", "internal/jobserver", "pool", "gate", "supervisor", "internal/names", "internal/machine"},
+	"internal/jobserver":   {"pool"},
 	"pool":                 {"internal/bare", "internal/ledger", "internal/sem", "internal/shm", "internal/futex", "internal/names", "internal/crash"},
 	"gate":                 {"internal/sem", "internal/shm", "internal/futex"},
 	"supervisor":           {"internal/bare"},

@@ -56,6 +56,10 @@ func describeWait(s pool.Status, pid int) string {
 // describeWeight describes the slots that a waiter asks for.
 func describeWeight(w pool.Waiter) string {
 	switch {
+	case w.Extension && w.Weight == 1:
+		return "a slot for one more job"
+	case w.Extension:
+		return fmt.Sprintf("%d slots for one more job", w.Weight)
 	case w.Whole:
 		return "all slots"
 	case w.Weight == 1:

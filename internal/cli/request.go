@@ -46,7 +46,7 @@ func (v verbosity) talk(format string, args ...any) {
 // acquire acquires the slots. text is what Status shows for the process. A deadly signal ends the wait.
 // A signal that stops poolrun does not cost it its place in line.
 func (r *request) acquire(signals *supervisor.Signals, p *pool.Pool, text string, v verbosity) (*pool.Lease, error) {
-	conditions, err := r.conditions()
+	options, err := r.options(text)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (r *request) acquire(signals *supervisor.Signals, p *pool.Pool, text string
 	}
 	ctx, end := signals.Context(r.Timeout.after(time.Now()), p.Suspend)
 	defer end()
-	lease, err := r.acquireUntil(ctx, p, append(conditions, pool.WithCommand(text)), v)
+	lease, err := r.acquireUntil(ctx, p, options, v)
 	if interrupted, ok := errors.AsType[supervisor.Interrupted](context.Cause(ctx)); ok {
 		if lease != nil { // acquired just as the signal arrived
 			lease.Release()
@@ -66,12 +66,6 @@ func (r *request) acquire(signals *supervisor.Signals, p *pool.Pool, text string
 }
 
 func (r *request) acquireUntil(ctx context.Context, p *pool.Pool, options []pool.Option, v verbosity) (*pool.Lease, error) {
-	options = append(options, pool.WithPriority(int(r.Priority)))
-	if r.Weight == allSlots {
-		options = append(options, pool.WithAllSlots())
-	} else {
-		options = append(options, pool.WithWeight(int(r.Weight)))
-	}
 	if r.MaxWaiting.isGiven {
 		options = append(options, pool.WithMaxWaiting(r.MaxWaiting.number))
 	}
@@ -108,6 +102,17 @@ func (r *request) explain(err error, p *pool.Pool, v verbosity) error {
 		return err
 	}
 	return busyError{text, int(r.BusyExitCode), v.Quiet}
+}
+
+// options returns what is asked for, whether it can wait or not. It returns an error if a condition
+// cannot be checked. text is what Status shows.
+func (r *request) options(text string) ([]pool.Option, error) {
+	options, err := r.conditions()
+	options = append(options, pool.WithCommand(text), pool.WithPriority(int(r.Priority)))
+	if r.Weight == allSlots {
+		return append(options, pool.WithAllSlots()), err
+	}
+	return append(options, pool.WithWeight(int(r.Weight))), err
 }
 
 // conditions returns the conditions that hold the first in line. It returns an error if they cannot be

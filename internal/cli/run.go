@@ -24,6 +24,7 @@ type runCommand struct {
 	KillAfter     duration `default:"10s" placeholder:"DUR" help:"Send SIGKILL if the command still runs DUR after the SIGTERM of --max-runtime (default: 10s)."`
 	WaitTree      bool     `help:"Keep the slot until every process that the command has started has ended, daemons included."`
 	DieWithParent bool     `help:"If poolrun is killed, let the kernel kill the command too."`
+	Jobserver     jobStyle `short:"j" help:"Let make, ninja or cargo run each further job in a slot of the pool. They find this jobserver by a FIFO, or with --jobserver=pipe by descriptors (default: fifo, and pipe for GNU make before 4.4)."`
 	Log           string   `env:"POOLRUN_LOG" placeholder:"FILE" complete:"file" help:"Append one line of JSON to FILE about this run."`
 	verbosity
 
@@ -56,7 +57,7 @@ func (c *runCommand) check() error {
 		isGiven        bool
 	}{
 		{"--max-runtime", "POOLRUN_MAX_RUNTIME", c.limit() != 0}, {"--wait-tree", "", c.WaitTree},
-		{"--die-with-parent", "", c.DieWithParent}, {"--log", "POOLRUN_LOG", c.Log != ""},
+		{"--die-with-parent", "", c.DieWithParent}, {"--jobserver", "", c.Jobserver != ""}, {"--log", "POOLRUN_LOG", c.Log != ""},
 	} {
 		if os.Getenv(flag.variable) != "" {
 			flag.name += " (" + flag.variable + " is set)"
@@ -127,11 +128,12 @@ func (c *runCommand) run(signals *supervisor.Signals) (exit, error) {
 	if err != nil {
 		return exit{}, err
 	}
+	c.chooseStyle(path, command.Env)
 	if outer, slots, items := heldByAncestor(p); slots != nil {
 		c.talk("the command runs in a slot of %s already, and needs no other", p.Name())
 		command.Env = withDescription(command.Env, outer, slots, items)
 		c.entry.setSlots(slots, items, 0)
-		return c.start(signals, command)
+		return c.startNested(signals, p, outer, len(slots), command)
 	}
 
 	lease, err := c.acquire(signals, p, strings.Join(c.Command, " "), c.verbosity)
@@ -174,6 +176,17 @@ func (c *runCommand) startInSlot(signals *supervisor.Signals, p *pool.Pool, leas
 	}
 	if err != nil {
 		return exit{}, err
+	}
+	if c.Jobserver != "" {
+		guard := -1
+		if !c.Close {
+			guard = command.Inherit[0]
+		}
+		end, err := c.serveJobs(p, lease.ID(), len(lease.Slots()), guard, &command)
+		if err != nil {
+			return exit{}, err
+		}
+		defer end()
 	}
 	return c.start(signals, command)
 }

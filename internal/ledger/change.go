@@ -152,6 +152,10 @@ func (m *Memory) perform(op Op, r Ref, rec *Participant, c Counter, after Tokens
 		return err
 	}
 	crash.Point("passed on")
+	if op == OpJoin || op == OpResize {
+		m.AnnounceArrival()
+		crash.Point("arrival announced")
+	}
 	in.op.Store(OpNone)
 	crash.Point("intent cleared")
 	return nil

@@ -60,7 +60,9 @@ type Ledger struct {
 	LastStart atomic.Int64 // when slots were last handed out
 	Holds     Times
 
-	_ [4096 - 416]byte // zero: see "Versions of the layout" in docs/design.md
+	Arrivals atomic.Uint32 // futex word: goes up when a waiter comes to the line or back into it, and with each OpResize
+
+	_ [4096 - 420]byte // zero: see "Versions of the layout" in docs/design.md
 
 	holders      [MaxSlots]atomic.Uint32 // derived: the Ref that holds slot i
 	items        [MaxSlots]item
@@ -110,7 +112,8 @@ type Participant struct {
 	Whole      atomic.Uint32        // 1: it asks for all slots, and its weight follows the size
 	Descriptor atomic.Uint32        // 1: it holds by its guard alone, which PID or a relative has open
 	condition  [ConditionBytes]byte // what the first in line waits for beside slots, up to a NUL
-	_          [16]byte             // zero
+	Extends    atomic.Uint64        // the ticket of the lease that these slots extend, 0 for none
+	_          [8]byte              // zero
 }
 
 // A State says what a participant does.

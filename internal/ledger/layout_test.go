@@ -18,6 +18,7 @@ func TestLayoutIsFixed(t *testing.T) {
 		"pace":         {unsafe.Offsetof(l.pace), 296},
 		"delay":        {unsafe.Offsetof(l.delay), 304},
 		"holds":        {unsafe.Offsetof(l.Holds), 320},
+		"arrivals":     {unsafe.Offsetof(l.Arrivals), 416},
 		"holders":      {unsafe.Offsetof(l.holders), 4096},
 		"items":        {unsafe.Offsetof(l.items), 4096 + 4*4096},
 		"participants": {unsafe.Offsetof(l.participants), 4096 + 4*4096 + 128*4096},
@@ -25,6 +26,7 @@ func TestLayoutIsFixed(t *testing.T) {
 		"participant":  {unsafe.Sizeof(rec), 320},
 		"bell":         {unsafe.Offsetof(rec.Bell), 92},
 		"whole":        {unsafe.Offsetof(rec.Whole), 256},
+		"extends":      {unsafe.Offsetof(rec.Extends), 304},
 	} {
 		if sizes[0] != sizes[1] {
 			t.Errorf("%s: %d instead of %d", what, sizes[0], sizes[1])

@@ -1,11 +1,24 @@
 package ledger
 
-// The line: the participants that wait, linked in the order of (priority, ticket).
+// The line: the participants that wait, linked in the order of (priority, whether they extend a lease,
+// ticket).
 
 // before reports whether a stands before b. No two tickets are the same.
 func (a *Participant) before(b *Participant) bool {
-	pa, pb := a.Priority.Load(), b.Priority.Load()
+	pa, pb := a.Rank(), b.Rank()
 	return pa < pb || pa == pb && a.Ticket.Load() < b.Ticket.Load()
+}
+
+// Rank is the participant's place among those that have come earlier or later: a lower number goes first.
+func (a *Participant) Rank() int { return RankOf(int(a.Priority.Load()), a.Extends.Load() != 0) }
+
+// RankOf is the rank of a participant with this priority. Among equals, one that has no slots yet goes
+// before one that extends a lease.
+func RankOf(priority int, extends bool) int {
+	if extends {
+		return 2*priority + 1
+	}
+	return 2 * priority
 }
 
 // link puts participant r into its place. It searches from the tail, where most newcomers belong.

@@ -79,6 +79,7 @@ func (m *Memory) WakeAll() error {
 		return nil
 	}
 	m.Gate.Wake(futex.Everybody)
+	m.AnnounceArrival()
 	walk := m.Line()
 	for walk.Next() {
 		if err := m.Poke(walk.Ref); err != nil {
@@ -121,6 +122,10 @@ func (m *Memory) Ring(bell Ref) error {
 	}
 	return err
 }
+
+// AnnounceArrival wakes the processes that hold slots for which they have no use at the moment: a
+// participant may need them.
+func (m *Memory) AnnounceArrival() { ring(&m.Arrivals) }
 
 func ring(word *atomic.Uint32) {
 	word.Add(1)
