@@ -41,6 +41,9 @@ var programs = map[string]func(){
 	"await-file":  awaitFile,
 	"await-pool":  awaitPool,
 	"semaphore":   semaphore,
+	"jobs":        jobs,
+	"job":         job,
+	"token":       takeTokens,
 }
 
 // descriptors prints what its descriptors 0 to 9 are.
