@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/poolrun/poolrun/internal/crash"
 	"github.com/poolrun/poolrun/internal/ledger"
 	"golang.org/x/sys/unix"
 )
@@ -122,6 +123,7 @@ func (l *Lease) Release() error {
 		switch {
 		case l.isShared:
 			err = unlockGuard(l.guard, l.id)
+			crash.Point("guard unlocked")
 		case l.guard >= 0:
 			l.pool.listGuard(l, false)
 			err = closeGuard(l.guard, l.id)

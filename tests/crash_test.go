@@ -246,3 +246,35 @@ func statusWorks(t testing.TB, name string) bool {
 	cmd.Stdout, cmd.Stderr = io.Discard, io.Discard
 	return exitCode(t, cmd) == 0
 }
+
+// Whenever the poolrun of a build is killed, the build and other commands keep to the limit until it has
+// ended, and then all slots are free.
+func TestADeathOfABuildsPoolrunKeepsTheLimit(t *testing.T) {
+	for _, style := range styles {
+		t.Run(style, func(t *testing.T) {
+			pass := []string{"token's lease guarded", "token's lease complete", "token offered", "token taken back", "guard unlocked"}
+			if style == "pipe" {
+				pass = append(pass, "returned tokens read")
+			}
+			eachStep(t, pass, func(t *testing.T, n int, _ string) bool {
+				name, dir := newPool(t, 2), t.TempDir()
+				build := crashing(t, n, "-p", name, "--jobserver="+style, "--", "jobs", "4", "sit", dir, "2", "50ms")
+				mustStart(t, build)
+				ended := make(chan error, 1)
+				go func() { ended <- build.Wait() }()
+				waitStatus(t, name, "two jobs, or the death of poolrun", func(s status) bool {
+					return s.InUse == 2 || len(ended) > 0
+				})
+				other := mustStart(t, poolrun(t, "-p", name, "--", "sit", dir, "2", "20ms"))
+				wantExit(t, 0, other)
+				<-ended
+				waitStatus(t, name, "the end of the build", func(s status) bool { return s.InUse == 0 })
+				if _, err := os.Stat(filepath.Join(dir, "stood")); err == nil {
+					t.Error("the limit was exceeded")
+				}
+				wantUsable(t, name)
+				return wasKilled(build)
+			})
+		})
+	}
+}

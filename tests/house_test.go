@@ -22,7 +22,7 @@ const module = "github.com/poolrun/poolrun/"
 var arrows = map[string][]string{
 	"":                     {"internal/cli"},
 	"internal/cli":         {"internal/crash", "internal/bare", "internal/jobserver", "pool", "gate", "supervisor", "internal/names", "internal/machine"},
-	"internal/jobserver":   {"pool"},
+	"internal/jobserver":   {"pool", "internal/crash"},
 	"pool":                 {"internal/bare", "internal/ledger", "internal/sem", "internal/shm", "internal/futex", "internal/names", "internal/crash"},
 	"gate":                 {"internal/sem", "internal/shm", "internal/futex"},
 	"supervisor":           {"internal/bare"},

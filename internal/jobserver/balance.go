@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/poolrun/poolrun/internal/crash"
 	"github.com/poolrun/poolrun/pool"
 	"golang.org/x/sys/unix"
 )
@@ -98,10 +99,12 @@ func (s *Server) balance() (limit time.Duration) {
 			onOffer = 0
 			break
 		}
+		crash.Point("token taken back")
 		s.release()
 		tokens--
 	}
 	for ; spare > 0 && s.pipes.offer() == nil; spare-- {
+		crash.Point("token offered")
 		onOffer++
 	}
 
@@ -161,6 +164,7 @@ func (s *Server) collect(tokens int) (returned int) {
 		return 0
 	}
 	returned, odd := take(s.pipes.returns, 1<<20)
+	crash.Point("returned tokens read")
 	s.sayOdd(odd)
 	// After the returns: what is taken in between makes the number larger.
 	if out := max(tokens-s.pipes.onOffer(), 0); returned > out {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/poolrun/poolrun/internal/crash"
 	"github.com/poolrun/poolrun/pool"
 	"golang.org/x/sys/unix"
 )
@@ -203,9 +204,11 @@ func (s *Server) back(lease *pool.Lease) (err error) {
 	defer s.mutex.Unlock()
 	if s.Guard >= 0 {
 		err = lease.GuardBy(s.Guard)
+		crash.Point("token's lease guarded")
 	}
 	if err == nil {
 		err = lease.SetCommandPID(s.command)
+		crash.Point("token's lease complete")
 	}
 	if err == nil && s.Guard >= 0 {
 		_, err = lease.CheckGuard() // the command may have closed it
