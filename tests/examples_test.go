@@ -80,7 +80,7 @@ func TestTheCommandsOfTheExamplesCanBePasted(t *testing.T) {
 		t.Errorf("%d folders, and %d of them have a README.md", len(folders), len(pages))
 	}
 	needs := map[string][]string{
-		"cmake": {"cmake", "ninja", "cc"}, "make": {"make", "gcc"}, "semaphore": {"cc", "python3"},
+		"cmake": {"cmake", "ninja", "cc"}, "make": {"make", "gcc"}, "jobserver": {"make", "gcc"}, "semaphore": {"cc", "python3"},
 	}
 	for _, page := range pages {
 		name := filepath.Base(filepath.Dir(page))

@@ -552,3 +552,77 @@ func TestGccIsAClient(t *testing.T) {
 	}
 	wantEmpty(t, name)
 }
+
+// newerNinja returns a Ninja of version 1.13 or later, which NINJA113 can name, or "".
+func newerNinja() string {
+	for _, path := range []string{os.Getenv("NINJA113"), "ninja"} {
+		out, _ := exec.Command(path, "--version").Output()
+		var major, minor int
+		if fmt.Sscanf(string(out), "%d.%d", &major, &minor); major > 1 || major == 1 && minor >= 13 {
+			return path
+		}
+	}
+	return ""
+}
+
+func TestNinjaIsAClient(t *testing.T) {
+	onlyOnce(t)
+	ninja := newerNinja()
+	if ninja == "" {
+		t.Skip("no Ninja 1.13 or later: NINJA113 can name one")
+	}
+	name, dir := newPool(t, 3), t.TempDir()
+	text := "rule job\n  command = job . 50ms && touch $out\n"
+	for i := range 30 {
+		text += fmt.Sprintf("build out%d: job\n", i)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "build.ninja"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	end := observe(dir, "job", 3)
+	cmd := poolrun(t, "-p", name, "-j", "--", ninja)
+	cmd.Dir = dir
+	if stdout, stderr := outputs(t, cmd); strings.Contains(stdout+stderr, "warning") {
+		t.Error(stdout, stderr)
+	}
+	wantObserved(t, 3, end)
+	wantEmpty(t, name)
+}
+
+func TestCargoIsAClient(t *testing.T) {
+	onlyOnce(t)
+	for _, program := range []string{"cargo", "rustc"} {
+		if err := exec.Command(program, "--version").Run(); err != nil {
+			t.Skipf("%s: %v", program, err)
+		}
+	}
+	for _, style := range styles {
+		name, dir := newPool(t, 2), t.TempDir()
+		write := func(path, text string) {
+			path = filepath.Join(dir, path)
+			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write("Cargo.toml", "[workspace]\nmembers = [\"part*\"]\nresolver = \"2\"\n")
+		for i := range 6 {
+			part := fmt.Sprint("part", i)
+			write(part+"/Cargo.toml", "[package]\nname = \""+part+"\"\nversion = \"0.1.0\"\nedition = \"2021\"\n")
+			write(part+"/src/lib.rs", "pub fn sum(n: &[u32]) -> String { format!(\"{:?} {}\", n, n.iter().map(|x| x * 2).sum::<u32>()) }\n")
+		}
+		end := observe(dir, "rustc", 2)
+		cmd := poolrun(t, "-v", "-p", name, "--jobserver="+style, "--", "cargo", "build", "--release", "--offline")
+		cmd.Dir = dir
+		_, stderr := outputs(t, cmd)
+		if strings.Contains(stderr, "warning") || strings.Contains(stderr, "to the jobserver") {
+			t.Error(stderr)
+		}
+		if most, _ := end(); most != 2 {
+			t.Errorf("%s: %d at once", style, most)
+		}
+		wantEmpty(t, name)
+	}
+}

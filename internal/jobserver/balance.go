@@ -31,8 +31,8 @@ const (
 	// doubles each time. So builds that have no use for tokens pass them around only rarely.
 	shortestPause = 20 * time.Millisecond
 	longestPause  = time.Second
-	// How often to look at the line, for a program before 0.2.0, which does not announce that it comes, and
-	// at a pool that gave no lease.
+	// How often to look at the line, for processes of version 0.1.0, which do not announce that they come,
+	// and at a pool that gave no lease.
 	lookInterval = time.Second
 	// How often to look whether a token was taken, if inotify has no instance left.
 	blindInterval = 20 * time.Millisecond

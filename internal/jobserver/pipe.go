@@ -19,7 +19,8 @@ const (
 	// sometimes faster than this process, and gets the same token again although others wait.
 	StyleFIFO Style = "fifo"
 	// StylePipe lets clients inherit two descriptors, which GNU make 4.2, cargo and gcc know. They are
-	// those of two FIFOs, so each token that is returned comes to this process.
+	// those of two FIFOs, so each token that is returned comes to this process: see "A pool as a
+	// jobserver" in docs/design.md.
 	StylePipe Style = "pipe"
 )
 
