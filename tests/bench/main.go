@@ -38,6 +38,7 @@ var sections = []struct {
 	{"no-fork", (*bench).noFork},
 	{"hand-over", (*bench).handOver},
 	{"throughput", (*bench).throughput},
+	{"jobs", (*bench).jobs},
 	{"waiting", (*bench).waiting},
 	{"reclaim", (*bench).reclaim},
 	{"growth", (*bench).growth},
