@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/poolrun/poolrun/internal/futex"
+	"github.com/poolrun/poolrun/internal/ledger"
 	"golang.org/x/sys/unix"
 )
 
@@ -66,6 +67,17 @@ func (p *Pool) IsNeeded() (needed bool, err error) {
 		})
 	})
 	return needed, err
+}
+
+// IsClosing reports whether no request will be admitted any more: the pool is being drained, or was
+// destroyed or closed.
+func (p *Pool) IsClosing() bool {
+	isClosing := true
+	p.use(func() error {
+		isClosing = p.mem.Drainer() != 0 || p.mem.Life.Load() != ledger.LifeAlive
+		return nil
+	})
+	return isClosing
 }
 
 // Arrivals is a number that goes up when a request comes to the line, and when the size changes.

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"os"
@@ -96,16 +97,26 @@ func job() {
 	fmt.Fprintln(log, "end", os.Getpid())
 }
 
-// token: takes one token of the jobserver, or as many as its argument says, prints a line, and waits
-// until its standard input ends.
-func takeTokens() {
-	read, _ := openJobserver()
-	n := 1
-	if len(os.Args) > 1 {
-		n, _ = strconv.Atoi(os.Args[1])
-	}
-	_, err := io.ReadFull(read, make([]byte, n))
+// tokens N: takes N tokens of the jobserver and prints "got N". With the next line of its input it returns
+// them and prints "returned N", with the next it takes them again, and so on.
+func tokens() {
+	read, write := openJobserver()
+	n, err := strconv.Atoi(os.Args[1])
 	check(err)
-	fmt.Println("got", n)
-	io.Copy(io.Discard, os.Stdin)
+	lines := bufio.NewScanner(os.Stdin)
+	held := make([]byte, n)
+	for {
+		_, err := io.ReadFull(read, held)
+		check(err)
+		fmt.Println("got", n)
+		if !lines.Scan() {
+			return
+		}
+		_, err = write.Write(held)
+		check(err)
+		fmt.Println("returned", n)
+		if !lines.Scan() {
+			return
+		}
+	}
 }

@@ -207,8 +207,13 @@ func TestACommandWaitsForOneJobOfABuild(t *testing.T) {
 		return len(s.Holders) == 2 && s.InUse == 3 && s.Waiting == 2
 	})
 	waiter := mustStart(t, poolrun(t, "-p", name, "--", "job", dir, "0s"))
-	waitStatus(t, name, "the command, first in line", func(s status) bool {
-		return s.Waiting > 0 && s.Waiters[0].PID == waiter.Process.Pid
+	waitStatus(t, name, "the command in line", func(s status) bool {
+		for _, w := range s.Waiters {
+			if w.PID == waiter.Process.Pid {
+				return true
+			}
+		}
+		return false
 	})
 	noteInLog(t, dir, "arrival")
 	wantExit(t, 0, waiter)
@@ -317,7 +322,7 @@ func TestTheSlotsOfABuildOutliveItsPoolrun(t *testing.T) {
 			t.Run(fmt.Sprint(style, extra), func(t *testing.T) {
 				name := newPool(t, 4)
 				start := func() (*exec.Cmd, int) {
-					cmd := poolrun(t, append(extra, "-p", name, "--jobserver="+style, "--", "token", "2")...)
+					cmd := poolrun(t, append(extra, "-p", name, "--jobserver="+style, "--", "tokens", "2")...)
 					stdin, open, err := os.Pipe() // which cmd.Wait does not close
 					if err != nil {
 						t.Fatal(err)
@@ -389,6 +394,32 @@ func TestADrainLetsABuildFinish(t *testing.T) {
 		end := observe(dir, "job", 3)
 		time.Sleep(500 * time.Millisecond)
 		wantObserved(t, 3, end)
+		wantExit(t, 0, cmd, drain)
+	}
+}
+
+// Then a build also keeps slots that it does not use for a while.
+func TestABuildKeepsItsSlotsInADrain(t *testing.T) {
+	onlyOnce(t)
+	for _, style := range styles {
+		name := newPool(t, 3)
+		cmd := poolrun(t, "-p", name, "--jobserver="+style, "--", "tokens", "2")
+		stdin, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := startLines(t, cmd)
+		wantLine(t, lines, "got 2")
+		drain := mustStart(t, poolrun(t, "destroy", name, "--drain"))
+		waitStatus(t, name, "a drain", func(s status) bool { return s.Draining })
+		for range 3 {
+			fmt.Fprintln(stdin)
+			wantLine(t, lines, "returned 2")
+			time.Sleep(50 * time.Millisecond) // in which one could be taken back
+			fmt.Fprintln(stdin)
+			wantLine(t, lines, "got 2")
+		}
+		stdin.Close()
 		wantExit(t, 0, cmd, drain)
 	}
 }
@@ -494,7 +525,7 @@ func TestEachJobIsRequestedLikeTheFirst(t *testing.T) {
 
 	// A build of a better priority has its turn before a command.
 	first := mustStart(t, poolrun(t, "-p", name, "-k", "4", "--", "sleep", "60"))
-	second := poolrun(t, "-p", name, "--priority", "-5", "-j", "--", "token", "2")
+	second := poolrun(t, "-p", name, "--priority", "-5", "-j", "--", "tokens", "2")
 	stdin, err := second.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

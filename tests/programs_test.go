@@ -43,7 +43,7 @@ var programs = map[string]func(){
 	"semaphore":   semaphore,
 	"jobs":        jobs,
 	"job":         job,
-	"token":       takeTokens,
+	"tokens":      tokens,
 }
 
 // descriptors prints what its descriptors 0 to 9 are.

@@ -1,11 +1,9 @@
 package jobserver
 
 import (
-	"errors"
 	"time"
 
 	"github.com/poolrun/poolrun/internal/crash"
-	"github.com/poolrun/poolrun/pool"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,7 +15,6 @@ type state struct {
 	next  time.Time // when the next request may be made
 	retry time.Time // the same, after a request has failed
 
-	isFinal   bool // no more leases can be had: the pool is being drained, or was destroyed
 	saidOdd   bool
 	saidMany  bool
 	saidError string
@@ -49,7 +46,7 @@ func (s *Server) balance() (limit time.Duration) {
 	if command == 0 {
 		return 0
 	}
-	s.explain(failure, spare > 0)
+	s.explain(failure)
 	arrivals, err := s.Pool.Arrivals() // before the line is looked at
 	if err != nil {
 		return lookInterval
@@ -85,7 +82,7 @@ func (s *Server) balance() (limit time.Duration) {
 			s.next = now.Add(s.pause)
 			s.cancelRequest()
 		}
-	case s.isFinal:
+	case s.Pool.IsClosing(): // no more leases can be had
 		most = tokens
 	}
 	spare += returned
@@ -204,15 +201,11 @@ func (s *Server) sleep(limit time.Duration) {
 	unix.Read(s.bell, buffer[:])
 }
 
-// explain decides what it means that a request has failed, or has not.
-func (s *Server) explain(err error, isGranted bool) {
-	if isGranted {
-		s.isFinal, s.saidError = false, ""
-	}
+// explain says why a request has failed, and puts off the next.
+func (s *Server) explain(err error) {
 	if err == nil {
 		return
 	}
-	s.isFinal = errors.Is(err, pool.ErrDraining) || errors.Is(err, pool.ErrDestroyed)
 	s.retry = time.Now().Add(lookInterval)
 	if text := err.Error(); text != s.saidError {
 		s.saidError = text
