@@ -85,7 +85,7 @@ func (c *core) openGuard() (fd int, err error) {
 	}
 	least := highDescriptor
 	fd = bare.Sys(unix.SYS_FCNTL, uintptr(low), unix.F_DUPFD_CLOEXEC, uintptr(least), 0)
-	for fd == -int(unix.EINVAL) && least > 0 { // RLIMIT_NOFILE is lower than that
+	for (fd == -int(unix.EINVAL) || fd == -int(unix.EMFILE)) && least > 0 { // RLIMIT_NOFILE is too low for that
 		least /= 2
 		fd = bare.Sys(unix.SYS_FCNTL, uintptr(low), unix.F_DUPFD_CLOEXEC, uintptr(least), 0)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 	"sync"
 
 	"github.com/poolrun/poolrun/internal/ledger"
@@ -135,6 +136,9 @@ func (p *Pool) openGate(access shm.Access) error {
 
 // Name is the pool's name, with its leading slash.
 func (p *Pool) Name() string { return p.name }
+
+// ID is a number in hexadecimal that no other pool has, also none of the same name.
+func (p *Pool) ID() string { return strconv.FormatUint(p.id, 16) }
 
 // Size is the number of slots at the moment.
 func (p *Pool) Size() (size int, err error) {

@@ -27,6 +27,10 @@ type Command struct {
 	// returns. It is not called again after it has returned 0, except with another pid: see WaitTree.
 	Poll func(pid int) (next time.Duration)
 
+	// Suspend, unless nil, is called when this process is about to stop because the command has stopped.
+	// It has to call its argument, at a moment at which this process may be stopped.
+	Suspend func(stop func())
+
 	// OnRefused, unless nil, is called when a signal cannot be passed on because this user may not
 	// signal the command; once for each signal number.
 	OnRefused func(n syscall.Signal, pid int, err error)
@@ -77,7 +81,7 @@ func (s *Signals) Run(c Command) (Status, error) {
 		return Status{}, err
 	}
 	limit := newRunLimit(c.MaxRuntime, c.KillAfter)
-	run := supervision{queue: &s.queue, pid: pid, limit: limit.next}
+	run := supervision{queue: &s.queue, pid: pid, limit: limit.next, leavesStops: c.Suspend != nil}
 	run.begin()
 	polls := poller{poll: c.Poll}
 	reported := signalSet(0)
@@ -92,6 +96,11 @@ func (s *Signals) Run(c Command) (Status, error) {
 		}
 		if hasEnded && !isOver {
 			isOver = all.step(&run)
+		}
+		if n := run.stopped; n != 0 {
+			run.stopped = 0
+			c.Suspend(func() { run.stopLikeCommand(n) })
+			continue
 		}
 		if run.pid != nobody {
 			pid = run.pid
@@ -155,11 +164,14 @@ func (s *Signals) Become(c Command) error {
 // A supervision is one run of a command. Its methods are bare Go. Between two steps its user waits
 // for a signal: a SIGCHLD or one that has to be passed on.
 type supervision struct {
-	queue   *queue
-	pid     int       // of the command
-	refused signalSet // this user may not send these to the command
-	resumer int       // pid of the last resumer, whose SIGCONT is for this process
-	limit   int64     // when this process has to run again, even if the command has stopped; 0: never
+	queue       *queue
+	pid         int            // of the command
+	refused     signalSet      // this user may not send these to the command
+	resumer     int            // pid of the last resumer, whose SIGCONT is for this process
+	leavesStops bool           // reap notes a stop, and its caller has to stop this process
+	stopped     syscall.Signal // the signal that has stopped the command
+
+	limit int64 // when this process has to run again, even if the command has stopped; 0: never
 }
 
 // begin passes on what has arrived while the command was started. A signal that the terminal has
@@ -188,6 +200,9 @@ func (s *supervision) reap() (syscall.WaitStatus, bool) {
 		case got != s.pid: // an orphan, or a child from before this program was exec'd
 		case !syscall.WaitStatus(status).Stopped():
 			return syscall.WaitStatus(status), true
+		case s.leavesStops:
+			s.stopped = syscall.WaitStatus(status).StopSignal()
+			return 0, false
 		default:
 			s.stopLikeCommand(syscall.WaitStatus(status).StopSignal())
 		}

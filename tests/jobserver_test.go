@@ -170,11 +170,19 @@ func TestTheStyleIsThatOfTheProgram(t *testing.T) {
 		make := filepath.Join(dir, "make")
 		writeScript(t, make, `case "$MAKEFLAGS" in *jobserver*) echo "$MAKEFLAGS" ;; *) echo "GNU Make `+version+`" ;; esac`)
 		wantMakeflags(t, want, "k -s", poolrun(t, "-p", name, "-jv", "--", make), want == "pipe")
-		wantMakeflags(t, "fifo", "k -s", poolrun(t, "-p", name, "-j=fifo", "--", make), false)
+		wantMakeflags(t, "fifo", "k -s", poolrun(t, "-p", name, "--jobserver=fifo", "--", make), false)
 		wantMakeflags(t, "pipe", "k -s", poolrun(t, "-p", name, "--jobserver=pipe", "--", make), false)
 	}
 	wantMakeflags(t, "fifo", "k -s", poolrun(t, "-p", name, "--jobserver", "--", "sh", "-c", `echo "$MAKEFLAGS"`), false)
 	wantResult(t, poolrun(t, "-p", name, "--jobserver=other", "true"), 2, `^poolrun: --jobserver: invalid jobserver "other": want fifo or pipe\n`)
+	for files := 16; files < 60; files++ { // with few descriptors it works, or takes no slot
+		fresh := newPool(t, 2)
+		cmd := command(t, "bash", "-c", fmt.Sprintf("ulimit -n %d; exec poolrun -p %s --jobserver=pipe -- true", files, fresh))
+		if code, n := exitCode(t, cmd), statusOf(t, fresh).Counters.Acquired; code != 0 && (code != 2 || n != 0 || files > 28) {
+			t.Errorf("ulimit -n %d: exit code %d, %d acquired", files, code, n)
+		}
+		mustRun(t, "destroy", fresh)
+	}
 	wantResult(t, poolrun(t, "-p", name, "-jF", "true"), 2, `--jobserver needs a process that stays beside the command`)
 }
 
@@ -276,6 +284,27 @@ func TestASlotThatABuildDoesNotUseIsTakenBack(t *testing.T) {
 	}
 }
 
+// A stopped build keeps nothing that it does not use. Its poolrun does not stop with the ledger lock.
+func TestAStoppedBuildOffersNothing(t *testing.T) {
+	onlyOnce(t)
+	for _, style := range styles {
+		name := newPool(t, 2)
+		idle := mustStart(t, poolrun(t, "-p", name, "--jobserver="+style, "--", "sleep", "60"))
+		offered := func(s status) bool { return s.InUse == 2 && len(s.Holders) == 1 && s.Holders[0].CommandPID != 0 }
+		pid := waitStatus(t, name, "an offer", offered).Holders[0].CommandPID
+		for range 20 {
+			syscall.Kill(pid, syscall.SIGSTOP)
+			waitForState(t, 'T', idle.Process.Pid)
+			wantResult(t, poolrun(t, "-p", name, "--timeout", "30s", "--", "true"), 0, "^$")
+			syscall.Kill(pid, syscall.SIGCONT)
+			waitStatus(t, name, "an offer again", offered)
+		}
+		kill(t, pid)
+		wantSignal(t, syscall.SIGKILL, idle)
+		wantEmpty(t, name)
+	}
+}
+
 // Builds that have no use for more slots, and whose pool is full, take no CPU time.
 func TestIdleBuildsTakeNoTime(t *testing.T) {
 	onlyOnce(t)
@@ -301,8 +330,11 @@ func TestIdleBuildsTakeNoTime(t *testing.T) {
 	}
 	const span = 6 * time.Second
 	time.Sleep(2 * time.Second) // the pauses get longer
-	before := used()
+	before, acquired := used(), statusOf(t, name).Counters.Acquired
 	time.Sleep(span)
+	if n := statusOf(t, name).Counters.Acquired - acquired; n > 40 { // about one a second and build
+		t.Errorf("%d tokens were passed around in %v", n, span)
+	}
 	if ticks := used() - before; ticks > 6 { // 1 % of one CPU for all three
 		t.Errorf("%d ms in %v", 10*ticks, span)
 	}

@@ -52,9 +52,12 @@ const makeflags = "MAKEFLAGS"
 
 func isMakeflags(entry string) bool { return strings.HasPrefix(entry, makeflags+"=") }
 
-// serveJobs makes a server for the jobs of a command that runs in a lease with so many slots. The
-// caller has to call end when the command has ended.
-func (c *runCommand) serveJobs(p *pool.Pool, lease pool.LeaseID, slots, guard int, command *supervisor.Command) (end func(), err error) {
+// openJobserver makes the jobserver, if there is to be one, before a slot is taken. The caller has to
+// call end.
+func (c *runCommand) openJobserver(p *pool.Pool) (end func(), err error) {
+	if c.Jobserver == "" {
+		return func() {}, nil
+	}
 	options, err := c.options(strings.Join(c.Command, " "))
 	if err != nil {
 		return nil, err
@@ -63,55 +66,64 @@ func (c *runCommand) serveJobs(p *pool.Pool, lease pool.LeaseID, slots, guard in
 	if c.Weight == allSlots {
 		weight = pool.MaxSlots
 	}
-	server, err := jobserver.New(jobserver.Config{
-		Pool: p, Lease: lease, Slots: slots, Guard: guard,
-		Request: options, Weight: weight, Style: jobserver.Style(c.Jobserver), Report: c.talk,
+	c.jobs, err = jobserver.New(jobserver.Config{
+		Pool: p, Request: options, Weight: weight, Style: jobserver.Style(c.Jobserver), Report: c.talk,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a jobserver: %w", err)
 	}
-	flags, replaced := server.Flags(os.Getenv(makeflags))
+	return c.jobs.Close, nil
+}
+
+// serveJobs lets the jobserver, if there is one, serve a command.
+func (c *runCommand) serveJobs(p *pool.Pool, job jobserver.Job, command *supervisor.Command) {
+	if c.jobs == nil {
+		return
+	}
+	flags, replaced := c.jobs.Flags(os.Getenv(makeflags))
 	if len(replaced) > 0 {
 		c.talk("the jobserver of %s replaces %s of %s", p.Name(), strings.Join(replaced, " "), makeflags)
 	}
 	command.Env = append(slices.DeleteFunc(command.Env, isMakeflags), makeflags+"="+flags)
-	command.Inherit = append(command.Inherit, server.Inherit()...)
+	command.Inherit = append(command.Inherit, c.jobs.Inherit()...)
+	command.Suspend = c.jobs.Suspend
+	c.jobs.Serve(job)
 	poll := command.Poll
 	command.Poll = func(pid int) time.Duration {
-		server.SetCommand(pid)
+		c.jobs.SetCommand(pid)
 		return poll(pid)
 	}
-	return server.Close, nil
 }
 
 // startNested runs the command in the slots of an ancestor. The jobs of the command get further slots
 // of the pool, unless it is part of a build that has such a jobserver already.
 func (c *runCommand) startNested(signals *supervisor.Signals, p *pool.Pool, outer pool.LeaseID, slots int, command supervisor.Command) (exit, error) {
-	if c.Jobserver == "" {
-		return c.start(signals, command)
-	}
-	if jobserver.IsServed(os.Getenv(makeflags), outer.String()) {
+	if c.Jobserver != "" && jobserver.IsServed(os.Getenv(makeflags), p) {
 		c.talk("the command uses the jobserver of %s that it has already", p.Name())
-		return c.start(signals, command)
+		c.Jobserver = ""
 	}
-	guard := -1
-	if !c.Close {
-		var err error
-		if guard, err = p.OpenGuard(); err != nil {
-			return exit{}, err
-		}
-		defer pool.CloseGuard(guard)
-		command.Inherit = append(command.Inherit, guard)
-	}
-	var check guardCheck
-	command.Poll = func(int) time.Duration {
-		check.next(guard >= 0)
-		return check.interval
-	}
-	end, err := c.serveJobs(p, outer, slots, guard, &command)
+	end, err := c.openJobserver(p)
 	if err != nil {
 		return exit{}, err
 	}
 	defer end()
+	if c.jobs == nil {
+		return c.start(signals, command)
+	}
+	job := jobserver.Job{Lease: outer, Slots: slots, Guard: -1}
+	if !c.Close {
+		if job.Guard, err = p.OpenGuard(); err != nil {
+			return exit{}, err
+		}
+		defer pool.CloseGuard(job.Guard)
+		command.Inherit = append(command.Inherit, job.Guard)
+	}
+	var check guardCheck
+	command.Poll = func(int) time.Duration {
+		check.next(job.Guard >= 0)
+		return check.interval
+	}
+	c.serveJobs(p, job, &command)
+	defer c.jobs.Close() // before the guard is closed
 	return c.start(signals, command)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/poolrun/poolrun/internal/bare"
+	"github.com/poolrun/poolrun/internal/jobserver"
 	"github.com/poolrun/poolrun/pool"
 	"github.com/poolrun/poolrun/supervisor"
 )
@@ -31,6 +32,7 @@ type runCommand struct {
 	Command []string `arg:"" optional:"" passthrough:"partial" complete:"command" help:"The command to run, and its arguments."`
 
 	entry *logEntry
+	jobs  *jobserver.Server // nil if there is none
 }
 
 func (*runCommand) examples() string {
@@ -136,6 +138,11 @@ func (c *runCommand) run(signals *supervisor.Signals) (exit, error) {
 		return c.startNested(signals, p, outer, len(slots), command)
 	}
 
+	end, err := c.openJobserver(p)
+	if err != nil {
+		return exit{}, err
+	}
+	defer end()
 	lease, err := c.acquire(signals, p, strings.Join(c.Command, " "), c.verbosity)
 	if err != nil {
 		return exit{}, err
@@ -177,17 +184,12 @@ func (c *runCommand) startInSlot(signals *supervisor.Signals, p *pool.Pool, leas
 	if err != nil {
 		return exit{}, err
 	}
-	if c.Jobserver != "" {
-		guard := -1
-		if !c.Close {
-			guard = command.Inherit[0]
-		}
-		end, err := c.serveJobs(p, lease.ID(), len(lease.Slots()), guard, &command)
-		if err != nil {
-			return exit{}, err
-		}
-		defer end()
+	job := jobserver.Job{Lease: lease.ID(), Slots: len(lease.Slots()), Guard: -1}
+	if !c.Close {
+		job.Guard = command.Inherit[0]
 	}
+	c.serveJobs(p, job, &command)
+	defer c.jobs.Close() // before the lease that they extend is released
 	return c.start(signals, command)
 }
 

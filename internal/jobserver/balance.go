@@ -71,6 +71,11 @@ func (s *Server) balance() (limit time.Duration) {
 	most := 1
 	now := time.Now()
 	switch isNeeded, _ := s.Pool.IsNeeded(); {
+	case s.mustNotOffer():
+		most = 0
+		s.cancelRequest()
+		_, _, granted, _ := s.news()
+		spare, tokens = spare+granted, tokens+granted
 	case isNeeded && spare > 0: // its turn has come
 		s.grace = now.Add(graceLimit)
 	case isNeeded && onOffer > 0 && now.Before(s.grace):
@@ -86,7 +91,7 @@ func (s *Server) balance() (limit time.Duration) {
 		most = tokens
 	}
 	spare += returned
-	for onOffer+spare > most {
+	for onOffer+spare > most && tokens > 0 {
 		if spare > 0 {
 			spare--
 		} else if got, odd := take(s.pipes.offers, 1); got == 1 {
@@ -130,9 +135,16 @@ func (s *Server) news() (command, leases, granted int, failure error) {
 	return s.command, len(s.leases), granted, failure
 }
 
+// mustNotOffer reports whether this process is about to stop.
+func (s *Server) mustNotOffer() bool {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.isSuspended
+}
+
 // requestMore requests a lease, if that can be had and no request stands in line yet.
 func (s *Server) requestMore(limit time.Duration, tokens int, arrivals uint32) time.Duration {
-	if s.isRequesting() {
+	if s.isRequesting() || s.mustNotOffer() {
 		return limit
 	}
 	if wait := max(time.Until(s.next), time.Until(s.retry)); wait > 0 {

@@ -4,6 +4,8 @@ import (
 	"os"
 	"regexp"
 	"strings"
+
+	"github.com/poolrun/poolrun/pool"
 )
 
 // MAKEFLAGS is a list of words: the letters of flags without a dash as the first, then flags, and after
@@ -52,10 +54,9 @@ func isJobFlag(word string) bool {
 	return word == "--jobs"
 }
 
-// IsServed reports whether a value of MAKEFLAGS names a server for the pool of a lease, which this
-// process can use: the command is part of a build whose jobs are slots of that pool already.
-func IsServed(makeflags, lease string) bool {
-	tag := strings.Split(lease, "/")[2]
+// IsServed reports whether a value of MAKEFLAGS names a server for a pool, which this process can use:
+// the command is part of a build whose jobs are slots of that pool already.
+func IsServed(makeflags string, p *pool.Pool) bool {
 	for _, w := range word.FindAllString(makeflags, -1) {
 		auth, ok := strings.CutPrefix(w, authFlag)
 		if !ok {
@@ -68,7 +69,7 @@ func IsServed(makeflags, lease string) bool {
 		} else if _, err := os.Stat(path); err != nil {
 			return false
 		}
-		return strings.Contains(path, "/"+dirPrefix+tag+".")
+		return strings.Contains(path, "/"+dirPrefix+p.ID()+".")
 	}
 	return false
 }

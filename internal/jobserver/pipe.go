@@ -27,7 +27,10 @@ const (
 const (
 	token     = '+' // what GNU make uses
 	dirPrefix = ".poolrun-jobserver."
-	fifoName  = "tokens"
+
+	fifoName    = "tokens"
+	returnsName = "returns"
+	early       = ".new" // what is added to the name of a FIFO that is not open yet
 )
 
 // pipes are the FIFOs of a server, each opened by a path and so with an open file description of its
@@ -41,7 +44,7 @@ type pipes struct {
 }
 
 // openPipes makes the FIFOs in a private directory in parent. The name of the directory contains tag,
-// by which InheritedFrom knows it.
+// by which IsServed knows it.
 func openPipes(parent, tag string, style Style) (p *pipes, err error) {
 	p = &pipes{offers: -1, returns: -1, events: -1}
 	defer func() {
@@ -70,34 +73,31 @@ func openPipes(parent, tag string, style Style) (p *pipes, err error) {
 	if style == StyleFIFO {
 		return p, nil
 	}
-	back := filepath.Join(p.dir, "returns")
+	back := filepath.Join(p.dir, returnsName)
 	if p.returns, err = makeFIFO(back); err != nil {
 		return p, err
 	}
 	for _, path := range []string{path, back} {
 		// With O_RDWR a client meets no end of file and no SIGPIPE if this process is killed.
 		fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
-		if err == nil {
-			fd, err = moveUp(fd)
-		}
 		if err != nil {
 			return p, &os.PathError{Op: "open", Path: path, Err: err}
 		}
-		p.clients = append(p.clients, fd)
+		p.clients = append(p.clients, moveUp(fd))
 	}
-	return p, p.removeDir()
+	p.removeDir()
+	return p, nil
 }
 
 // makeFIFO makes a FIFO and opens it. It gets its name only when it is open: see removeStale.
 func makeFIFO(path string) (fd int, err error) {
-	early := path + ".new"
-	if err := unix.Mkfifo(early, 0o600); err != nil {
-		return -1, &os.PathError{Op: "mkfifo", Path: early, Err: err}
+	if err := unix.Mkfifo(path+early, 0o600); err != nil {
+		return -1, &os.PathError{Op: "mkfifo", Path: path, Err: err}
 	}
-	if fd, err = unix.Open(early, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != nil {
-		return -1, &os.PathError{Op: "open", Path: early, Err: err}
+	if fd, err = unix.Open(path+early, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != nil {
+		return -1, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	if err := os.Rename(early, path); err != nil {
+	if err := os.Rename(path+early, path); err != nil {
 		unix.Close(fd)
 		return -1, err
 	}
@@ -106,14 +106,14 @@ func makeFIFO(path string) (fd int, err error) {
 
 // moveUp moves a descriptor out of the way of those that people number and shells take, as package pool
 // does with guards.
-func moveUp(fd int) (int, error) {
+func moveUp(fd int) int {
 	const least = 50
 	up, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, least)
-	if err == unix.EINVAL { // RLIMIT_NOFILE is lower than that
-		return fd, nil
+	if err != nil { // RLIMIT_NOFILE is too low for that
+		return fd
 	}
 	unix.Close(fd)
-	return up, err
+	return up
 }
 
 // removeStale removes directories of this user that a killed process has left. The kernel shows which
@@ -132,19 +132,26 @@ func removeStale(parent string) {
 		}
 		isNew := time.Since(time.Unix(st.Mtim.Unix())) < time.Minute
 		if err == unix.ENXIO || err == unix.ENOENT && !isNew {
-			os.RemoveAll(dir)
+			removeDir(dir)
 		}
 	}
 }
 
 func (p *pipes) path() string { return filepath.Join(p.dir, fifoName) }
 
-func (p *pipes) removeDir() error {
-	dir := p.dir
-	if p.dir = ""; dir == "" {
-		return nil
+// removeDir removes the directory. That needs no descriptor.
+func (p *pipes) removeDir() {
+	if p.dir != "" {
+		removeDir(p.dir)
 	}
-	return os.RemoveAll(dir)
+	p.dir = ""
+}
+
+func removeDir(dir string) {
+	for _, name := range []string{fifoName, fifoName + early, returnsName, returnsName + early} {
+		os.Remove(filepath.Join(dir, name))
+	}
+	os.Remove(dir)
 }
 
 func (p *pipes) close() {

@@ -17,14 +17,6 @@ import (
 type Config struct {
 	Pool *pool.Pool
 
-	// Lease is the lease in which the command runs, and Slots how many slots it has.
-	Lease pool.LeaseID
-	Slots int
-
-	// Guard is the descriptor that guards the leases of tokens: see pool.Lease.GuardBy. It is -1 if
-	// the command inherits none.
-	Guard int
-
 	// Request are the options of the request for each token, and Weight is how many slots each takes.
 	Request []pool.Option
 	Weight  int
@@ -35,15 +27,28 @@ type Config struct {
 	Report func(format string, args ...any)
 }
 
+// A Job is the command that is served.
+type Job struct {
+	// Lease is the lease in which the command runs, and Slots how many slots it has.
+	Lease pool.LeaseID
+	Slots int
+
+	// Guard is the descriptor that guards the leases of tokens: see pool.Lease.GuardBy. It is -1 if
+	// the command inherits none.
+	Guard int
+}
+
 // A Server offers tokens to one command. All of its work is done by one goroutine: see run.
 type Server struct {
 	Config
+	Job
 	pipes *pipes
 	bell  int // eventfd(2): run has to look
 
 	ctx    context.Context
 	cancel context.CancelFunc
 	all    sync.WaitGroup
+	closed sync.Once
 
 	mutex   sync.Mutex
 	command int           // its pid, 0 before it runs
@@ -52,13 +57,16 @@ type Server struct {
 	failure error         // of the last request
 	asking  *asking       // the request that stands in line, if there is one
 
+	isSuspended bool          // nothing may be on offer, and no request may stand in line
+	suspended   chan struct{} // closed when that is so
+
 	arrivals   chan uint32 // what to await
 	isAwaiting bool
 
 	state // run's
 }
 
-// New makes the FIFOs. Nothing is offered before SetCommand. The server must be closed.
+// New makes the FIFOs. Nothing is offered before Serve. The server must be closed.
 func New(c Config) (*Server, error) {
 	path, err := pool.Path(c.Pool.Name())
 	if err != nil {
@@ -66,11 +74,16 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{Config: c, bell: -1, arrivals: make(chan uint32, 1)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	if s.pipes, err = openPipes(path[:strings.LastIndexByte(path, '/')], poolID(c.Lease), c.Style); err != nil {
+	if s.pipes, err = openPipes(path[:strings.LastIndexByte(path, '/')], c.Pool.ID(), c.Style); err != nil {
 		return nil, err
 	}
-	if s.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+	s.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err == nil {
+		err = haveRoom(s.bell)
+	}
+	if err != nil {
 		s.pipes.close()
+		closeFD(s.bell)
 		return nil, err
 	}
 	// The threads start now: later, a limit on processes may be used up by the build.
@@ -79,11 +92,47 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
-// poolID is the part of a lease's ID that tells the pool from all others, also of the same name.
-func poolID(id pool.LeaseID) string { return strings.Split(id.String(), "/")[2] }
-
 // Inherit are the descriptors that the command has to inherit besides the guard.
 func (s *Server) Inherit() []int { return s.pipes.clients }
+
+// haveRoom returns an error if this process cannot open the few files that it needs once it has a slot. It
+// is called before.
+func haveRoom(fd int) error {
+	const few = 4
+	var open []int
+	defer func() {
+		for _, fd := range open {
+			unix.Close(fd)
+		}
+	}()
+	for range few {
+		fd, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		open = append(open, fd)
+	}
+	return nil
+}
+
+// Serve says what the server serves. It has to be called before SetCommand.
+func (s *Server) Serve(job Job) { s.Job = job }
+
+// Suspend calls stop while nothing is on offer, no request stands in line, and this process does not have
+// the ledger lock: a stopped process must not keep from others what its command does not use.
+func (s *Server) Suspend(stop func()) {
+	s.mutex.Lock()
+	suspended := make(chan struct{})
+	s.isSuspended, s.suspended = true, suspended
+	s.mutex.Unlock()
+	s.ring()
+	<-suspended
+	s.Pool.Suspend(stop)
+	s.mutex.Lock()
+	s.isSuspended = false
+	s.mutex.Unlock()
+	s.ring()
+}
 
 // SetCommand says which process stands for the command. Its pid goes into the record of each lease. It
 // has to be called when the command runs, and again as [pool.Lease.CheckGuard].
@@ -104,8 +153,14 @@ func (s *Server) SetCommand(pid int) {
 	}
 }
 
-// Close releases all leases: the command has ended.
+// Close releases all leases: the command has ended. A second call, or one of a nil Server, does nothing.
 func (s *Server) Close() {
+	if s != nil {
+		s.closed.Do(s.close)
+	}
+}
+
+func (s *Server) close() {
 	s.cancel()
 	s.mutex.Lock()
 	close(s.arrivals)
@@ -237,7 +292,14 @@ func (s *Server) run() {
 	runtime.LockOSThread() // the slice is the thread's, which ends with this function
 	useShortSlice()
 	for s.ctx.Err() == nil {
+		s.mutex.Lock()
+		suspended := s.suspended
+		s.suspended = nil
+		s.mutex.Unlock()
 		limit := s.balance()
+		if suspended != nil {
+			close(suspended)
+		}
 		s.sleep(limit)
 	}
 }
