@@ -61,7 +61,7 @@ func OnWait(f func()) Option {
 }
 
 // WithMaxWaiting makes Acquire return ErrBusy if no slot is free at once and n or more requests wait
-// already.
+// already, apart from extensions of leases.
 func WithMaxWaiting(n int) Option {
 	return func(r request) request { r.limitsLine, r.maxWaiting = true, n; return r }
 }
@@ -194,7 +194,8 @@ func (p *Pool) takeAtOnce(req request) (*Lease, error) {
 	}
 	switch err {
 	case nil:
-		return p.newLease(h, 0), nil
+		lease, err := p.newLease(h, 0)
+		return lease, explain(p.name, err)
 	case ErrTooHeavy:
 		return nil, p.checkWeight(req.weight)
 	case errBehind:
@@ -207,9 +208,13 @@ func (p *Pool) takeAtOnce(req request) (*Lease, error) {
 	return nil, explain(p.name, err)
 }
 
-func (p *Pool) newLease(h holding, waited time.Duration) *Lease {
+// newLease returns ledger.ErrSlots if no slot names the holder: somebody is scribbling.
+func (p *Pool) newLease(h holding, waited time.Duration) (*Lease, error) {
 	slots := p.slotsOf(h)
-	return &Lease{pool: p, holding: h, slots: slots, items: p.itemsOf(slots), waited: waited, guard: -1}
+	if len(slots) == 0 {
+		return nil, ledger.ErrSlots
+	}
+	return &Lease{pool: p, holding: h, slots: slots, items: p.itemsOf(slots), waited: waited, guard: -1}, nil
 }
 
 // checkWeight returns ErrTooHeavy if the pool has fewer slots than that. A pool of size 0 is
@@ -256,9 +261,15 @@ func (p *Pool) checkLine(req request) error {
 	if err := p.reapLine(); err != nil { // the dead do not wait
 		return err
 	}
-	waiting := p.mem.Waiting()
-	if waiting < req.maxWaiting {
-		return nil
+	waiting := 0
+	walk := p.mem.Line()
+	for walk.Next() {
+		if walk.Extends.Load() == 0 { // the others would be behind it
+			waiting++
+		}
+	}
+	if walk.Err != nil || waiting < req.maxWaiting {
+		return walk.Err
 	}
 	return &Error{p.name, ErrBusy, fmt.Errorf("the line has %d already", waiting)}
 }

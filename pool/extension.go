@@ -16,8 +16,9 @@ import (
 // are all locked on the open file description whose descriptor it has inherited: GuardBy. When that
 // is closed for the last time, the kernel releases all of them at once.
 
-// Extending makes the slots an extension of a lease: Status shows them as that lease's, and a nested
-// call runs in that lease. It does nothing else: the extension has to be released by itself.
+// Extending makes the slots an extension of a lease on the same pool: Status shows them as that lease's,
+// and a nested call runs in that lease. In line, an extension stands behind all requests of the same
+// priority that are none. It has to be released by itself.
 func Extending(id LeaseID) Option {
 	return func(r request) request { r.extends = id.ticket; return r }
 }

@@ -188,7 +188,7 @@ func (pl *place) look(ctx context.Context, unmet string) (v view, err error) {
 		waited := ledger.Ago(now, pl.came)
 		pl.slot, err = p.takeSlots(pl.holding, waited)
 		if err == nil {
-			v.lease = p.newLease(pl.holding, waited)
+			v.lease, err = p.newLease(pl.holding, waited)
 		} else if err == ErrBusy {
 			return nil
 		}

@@ -33,16 +33,16 @@ func (p *Pool) commandMayRun(rec *ledger.Participant) bool {
 	if rec.State.Load() != ledger.StateHeld || pid <= 0 {
 		return false
 	}
+	seen := rec.CommandSeen.Load()
+	if rec.TimeNamespace.Load() != p.self.timeNamespace {
+		seen = 0
+	}
 	if rec.PIDNamespace.Load() != p.self.pidNamespace {
-		if found, certain := p.self.findElsewhere(pid, rec.PIDNamespace.Load()); certain {
+		if found, certain := p.self.findElsewhere(pid, rec.PIDNamespace.Load(), seen); certain {
 			return found
 		}
 		// A guard that no process has open is evidence, and the best that there is here.
 		return rec.Guarded.Load() == 0
-	}
-	seen := rec.CommandSeen.Load()
-	if rec.TimeNamespace.Load() != p.self.timeNamespace {
-		seen = 0
 	}
 	return mayRun(pid, seen)
 }
@@ -79,11 +79,12 @@ func hasEnded(pid int32) bool {
 // The inode of the initial pid namespace (PID_NS_INIT_INO, linux/nsfs.h).
 const initialPidNamespace = 0xEFFFFFFC
 
-// findElsewhere reports whether the process that has this pid in another namespace may be running. It
+// findElsewhere reports whether the process that had this pid in another namespace at a moment (0: unknown)
+// may be running. The number of a namespace that has ended can be that of a later one. It
 // is certain only in the initial namespace, which shows the processes of all others with their
 // numbers there (NSpid in proc_pid_status(5)), and only if /proc shows all processes and each can be
 // read.
-func (own identity) findElsewhere(pid int32, namespace uint32) (found, certain bool) {
+func (own identity) findElsewhere(pid int32, namespace uint32, seen uint64) (found, certain bool) {
 	if own.pidNamespace != initialPidNamespace || !procIsOwn() {
 		return false, false
 	}
@@ -106,7 +107,7 @@ func (own identity) findElsewhere(pid int32, namespace uint32) (found, certain b
 		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ESRCH): // it has ended
 		case err != nil:
 			certain = false
-		case len(pids) > 1 && pids[len(pids)-1] == want && mayBeIn(namespace, entry.Name()) && mayRun(int32(here), 0):
+		case len(pids) > 1 && pids[len(pids)-1] == want && mayBeIn(namespace, entry.Name()) && mayRun(int32(here), seen):
 			return true, true
 		}
 	}

@@ -102,7 +102,8 @@ func (p *Pool) suspects() (dead []suspect, silent bool, err error) {
 		case locked:
 		case p.commandMayRun(rec):
 			silent = true
-			if ns := rec.PIDNamespace.Load(); ns != p.self.pidNamespace {
+			// Without its own /proc, this process cannot tell the command from a later process with its pid.
+			if ns := rec.PIDNamespace.Load(); ns != p.self.pidNamespace || !procIsOwn() {
 				unproven = ns
 			}
 		default:

@@ -250,6 +250,7 @@ func statusWorks(t testing.TB, name string) bool {
 // Whenever the poolrun of a build is killed, the build and other commands keep to the limit until it has
 // ended, and then all slots are free.
 func TestADeathOfABuildsPoolrunKeepsTheLimit(t *testing.T) {
+	onlyOnce(t)
 	for _, style := range styles {
 		t.Run(style, func(t *testing.T) {
 			pass := []string{"token's lease guarded", "token's lease complete", "token offered", "token taken back", "guard unlocked"}
@@ -258,15 +259,21 @@ func TestADeathOfABuildsPoolrunKeepsTheLimit(t *testing.T) {
 			}
 			eachStep(t, pass, func(t *testing.T, n int, _ string) bool {
 				name, dir := newPool(t, 2), t.TempDir()
-				build := crashing(t, n, "-p", name, "--jobserver="+style, "--", "jobs", "4", "sit", dir, "2", "50ms")
+				// It ends when the other command has run, which needs the slot that the build has no use
+				// for any more, or when poolrun is dead.
+				served := filepath.Join(dir, "served")
+				build := crashing(t, n, "-p", name, "--jobserver="+style, "--", "sh", "-c",
+					fmt.Sprintf("jobclient 3 sit %s 2 20ms && await-file %s", dir, served))
 				mustStart(t, build)
 				ended := make(chan error, 1)
-				go func() { ended <- build.Wait() }()
+				go func() {
+					ended <- build.Wait()
+					os.WriteFile(served, nil, 0o600)
+				}()
 				waitStatus(t, name, "two jobs, or the death of poolrun", func(s status) bool {
 					return s.InUse == 2 || len(ended) > 0
 				})
-				other := mustStart(t, poolrun(t, "-p", name, "--", "sit", dir, "2", "20ms"))
-				wantExit(t, 0, other)
+				wantExit(t, 0, mustStart(t, poolrun(t, "-p", name, "--", "sh", "-c", fmt.Sprintf("sit %s 2 20ms && : >%s", dir, served))))
 				<-ended
 				waitStatus(t, name, "the end of the build", func(s status) bool { return s.InUse == 0 })
 				if _, err := os.Stat(filepath.Join(dir, "stood")); err == nil {

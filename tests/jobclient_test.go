@@ -3,7 +3,6 @@ package tests
 import (
 	"bufio"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,49 +10,30 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// jobs N COMMAND [ARG...]: a client of GNU make's jobserver, as MAKEFLAGS names it: it runs a command N
+// jobclient N COMMAND [ARG...]: a client of GNU make's jobserver, as MAKEFLAGS names it: it runs a command N
 // times, one job without a token and others as it gets tokens, and returns these. JOBS in its
 // environment makes it misbehave: "surplus" returns each token twice, "odd" returns other bytes, "keep"
 // exits without returning any.
-func jobs() {
+func jobclient() {
 	n, err := strconv.Atoi(os.Args[1])
 	check(err)
 	read, write := openJobserver()
-	own, wanted, tokens := make(chan byte, 1), make(chan bool, n), make(chan byte)
-	own <- 0
-	if read != nil {
-		go func() {
-			for range wanted {
-				var b [1]byte
-				if _, err := io.ReadFull(read, b[:]); err != nil {
-					return
-				}
-				tokens <- b[0]
-			}
-		}()
-	}
+	own := make(chan bool, 1) // full while the job without a token does not run
+	own <- true
 	var all sync.WaitGroup
-	isWaiting := false
 	for range n {
-		if !isWaiting {
-			wanted <- true
-			isWaiting = true
-		}
-		var token byte
-		select {
-		case token = <-own:
-		case token = <-tokens:
-			isWaiting = false
-		}
+		token, isOwn := nextToken(read, own)
 		all.Go(func() {
 			cmd := exec.Command(os.Args[2], os.Args[3:]...)
 			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 			check(cmd.Run())
 			switch mode := os.Getenv("JOBS"); {
-			case token == 0:
-				own <- 0
+			case isOwn:
+				own <- true
 			case mode == "surplus":
 				write.Write([]byte{token, token})
 			case mode == "odd":
@@ -66,23 +46,42 @@ func jobs() {
 	all.Wait()
 }
 
-func openJobserver() (read, write *os.File) {
+// nextToken waits for the job without a token, or for a token.
+func nextToken(read int, own <-chan bool) (token byte, isOwn bool) {
+	for {
+		select {
+		case <-own:
+			return 0, true
+		default:
+		}
+		unix.Poll([]unix.PollFd{{Fd: int32(read), Events: unix.POLLIN}}, 2)
+		var b [1]byte
+		if n, _ := unix.Read(read, b[:]); n == 1 {
+			return b[0], false
+		}
+	}
+}
+
+// openJobserver opens the two ends, of which read does not block. Without a jobserver, nothing can be read.
+func openJobserver() (read int, write *os.File) {
 	for _, flag := range strings.Fields(os.Getenv("MAKEFLAGS")) {
 		auth, ok := strings.CutPrefix(flag, "--jobserver-auth=")
 		if !ok {
 			continue
 		}
-		if path, ok := strings.CutPrefix(auth, "fifo:"); ok {
-			f, err := os.OpenFile(path, os.O_RDWR, 0)
-			check(err)
-			return f, f
+		path, ok := strings.CutPrefix(auth, "fifo:")
+		from, to := path, path
+		if !ok {
+			r, w, _ := strings.Cut(auth, ",")
+			from, to = "/proc/self/fd/"+r, "/proc/self/fd/"+w // as cargo does
 		}
-		var r, w int
-		_, err := fmt.Sscanf(auth, "%d,%d", &r, &w)
+		read, err := unix.Open(from, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 		check(err)
-		return os.NewFile(uintptr(r), "read"), os.NewFile(uintptr(w), "write")
+		write, err := os.OpenFile(to, os.O_WRONLY, 0)
+		check(err)
+		return read, write
 	}
-	return nil, nil
+	return -1, nil
 }
 
 // job DIR DURATION: a job that leaves a file in DIR/running while it runs, and appends a line to
@@ -106,13 +105,14 @@ func tokens() {
 	lines := bufio.NewScanner(os.Stdin)
 	held := make([]byte, n)
 	for {
-		_, err := io.ReadFull(read, held)
-		check(err)
+		for i := range held {
+			held[i], _ = nextToken(read, nil)
+		}
 		fmt.Println("got", n)
 		if !lines.Scan() {
 			return
 		}
-		_, err = write.Write(held)
+		_, err := write.Write(held)
 		check(err)
 		fmt.Println("returned", n)
 		if !lines.Scan() {

@@ -209,7 +209,7 @@ func TestACommandWaitsForOneJobOfABuild(t *testing.T) {
 	name, dir := newPool(t, 3), t.TempDir()
 	var builds []*exec.Cmd
 	for range 2 {
-		builds = append(builds, mustStart(t, poolrun(t, "-p", name, "--jobserver=pipe", "--", "jobs", "12", "job", dir, "500ms")))
+		builds = append(builds, mustStart(t, poolrun(t, "-p", name, "--jobserver=pipe", "--", "jobclient", "12", "job", dir, "500ms")))
 	}
 	waitStatus(t, name, "two builds that both want more", func(s status) bool {
 		return len(s.Holders) == 2 && s.InUse == 3 && s.Waiting == 2
@@ -393,7 +393,7 @@ func TestABuildFollowsTheSizeOfThePool(t *testing.T) {
 	onlyOnce(t)
 	for _, style := range styles {
 		name, dir := newPool(t, 2), t.TempDir()
-		cmd := poolrun(t, "-p", name, "--jobserver="+style, "--", "jobs", "1000", "job", dir, "50ms")
+		cmd := poolrun(t, "-p", name, "--jobserver="+style, "--", "jobclient", "1000", "job", dir, "50ms")
 		cmd.Dir = dir
 		mustStart(t, cmd)
 		for _, size := range []int{4, 1, 3} {
@@ -417,7 +417,7 @@ func TestADrainLetsABuildFinish(t *testing.T) {
 	onlyOnce(t)
 	for _, style := range styles {
 		name, dir := newPool(t, 3), t.TempDir()
-		cmd := poolrun(t, "-p", name, "--jobserver="+style, "--", "jobs", "60", "job", dir, "50ms")
+		cmd := poolrun(t, "-p", name, "--jobserver="+style, "--", "jobclient", "60", "job", dir, "50ms")
 		cmd.Dir = dir
 		mustStart(t, cmd)
 		waitStatus(t, name, "three jobs", func(s status) bool { return s.InUse == 3 })
@@ -465,7 +465,7 @@ func TestABadClientDoesNotRaiseTheLimit(t *testing.T) {
 			"odd":     "a byte to the jobserver that is no token", "keep": "", "": "",
 		} {
 			name, dir := newPool(t, 3), t.TempDir()
-			cmd := poolrun(t, "-v", "-p", name, "--jobserver="+style, "--", "jobs", "3", "job", dir, "100ms")
+			cmd := poolrun(t, "-v", "-p", name, "--jobserver="+style, "--", "jobclient", "3", "job", dir, "100ms")
 			cmd.Env = append(cmd.Env, "JOBS="+mode)
 			_, stderr := outputs(t, cmd)
 			if isSaid := strings.Contains(stderr, "to the jobserver"); isSaid != (text != "") || !strings.Contains(stderr, text) {
@@ -527,7 +527,7 @@ func TestABuildInASlotGetsFurtherSlots(t *testing.T) {
 		name, dir := newPool(t, 3), t.TempDir()
 		end := observe(dir, "job", 3)
 		cmd := poolrun(t, "-p", name, "--", "sh", "-c",
-			fmt.Sprintf("poolrun -p %s --jobserver=%s -- jobs 20 job . 100ms; poolrun status %s --format json", name, style, name))
+			fmt.Sprintf("poolrun -p %s --jobserver=%s -- jobclient 20 job . 100ms; poolrun status %s --format json", name, style, name))
 		cmd.Dir = dir
 		stdout, _ := outputs(t, cmd)
 		wantObserved(t, 3, end)
@@ -543,14 +543,14 @@ func TestEachJobIsRequestedLikeTheFirst(t *testing.T) {
 	onlyOnce(t)
 	name, dir := newPool(t, 6), t.TempDir()
 	end := observe(dir, "job", 3)
-	cmd := poolrun(t, "-p", name, "-k", "2", "-j", "--", "jobs", "15", "job", dir, "100ms")
+	cmd := poolrun(t, "-p", name, "-k", "2", "-j", "--", "jobclient", "15", "job", dir, "100ms")
 	cmd.Dir = dir
 	wantExit(t, 0, mustStart(t, cmd))
 	wantObserved(t, 3, end)
 
 	// All slots: one job. Its request for more would hold up everybody.
 	end = observe(dir, "job", 1)
-	cmd = poolrun(t, "-p", name, "-k", "all", "-j", "--", "jobs", "5", "job", dir, "50ms")
+	cmd = poolrun(t, "-p", name, "-k", "all", "-j", "--", "jobclient", "5", "job", dir, "50ms")
 	cmd.Dir = dir
 	wantExit(t, 0, mustStart(t, cmd))
 	wantObserved(t, 1, end)
@@ -583,10 +583,10 @@ func TestTheEndOfABuildIsThatOfItsCommand(t *testing.T) {
 	onlyOnce(t)
 	for _, style := range styles {
 		name, dir := newPool(t, 3), t.TempDir()
-		wantExit(t, 124, mustStart(t, poolrun(t, "-p", name, "--jobserver="+style, "--max-runtime", "200ms", "--", "jobs", "5", "job", dir, "60s")))
+		wantExit(t, 124, mustStart(t, poolrun(t, "-p", name, "--jobserver="+style, "--max-runtime", "200ms", "--", "jobclient", "5", "job", dir, "60s")))
 		wantEmpty(t, name)
 
-		script := "(sleep 0.3; exec jobs 6 job " + dir + " 100ms) & "
+		script := "(sleep 0.3; exec jobclient 6 job " + dir + " 100ms) & "
 		cmd := mustStart(t, poolrun(t, "-p", name, "--jobserver="+style, "--wait-tree", "--", "sh", "-c", script))
 		waitStatus(t, name, "three jobs", func(s status) bool { return s.InUse == 3 })
 		wantExit(t, 0, cmd)

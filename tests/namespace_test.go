@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"os/exec"
@@ -132,4 +133,35 @@ func TestOrphansAreWaitedFor(t *testing.T) {
 	stdin.Close()
 	cmd.Wait()
 	wantEmpty(t, name)
+}
+
+// The number of a pid namespace is used again after its end. A process there is not the command that had
+// its pid before, neither for a process outside, nor for those inside, which see the /proc of another
+// namespace.
+func TestALaterNamespaceOfTheSameNumberHoldsNothing(t *testing.T) {
+	for _, others := range []string{"outside", "inside"} {
+		name := newPool(t, 1)
+		holder := mustStart(t, inside(t, poolrun(t, "--pool", name, "sleep", "1000")))
+		waitForCommand(t, name)
+		later := mustStart(t, inside(t, command(t, "sleep", "1000")))
+		var st syscall.Stat_t
+		if err := syscall.Stat(fmt.Sprintf("/proc/%d/ns/pid", later.Process.Pid), &st); err != nil {
+			t.Fatal(err)
+		}
+		const record, namespaceAt, commandAt = 4096 + 4*4096 + 128*4096, 40, 48 // internal/ledger/layout.go
+		patch(t, ledgerOf(name), record+namespaceAt, binary.NativeEndian.AppendUint32(nil, uint32(st.Ino))...)
+		patch(t, ledgerOf(name), record+commandAt, binary.NativeEndian.AppendUint32(nil, 1)...)
+		kill(t, holder.Process.Pid)
+		holder.Wait()
+		var waiters []*exec.Cmd
+		if others == "inside" {
+			first := under(t, "nsenter", poolrun(t, "--pool", name, "true"))
+			first.Args = append([]string{"nsenter", "--target", fmt.Sprint(later.Process.Pid), "--pid", "--"}, first.Args[1:]...)
+			waiters = append(waiters, mustStart(t, first))
+		}
+		waiters = append(waiters, mustStart(t, poolrun(t, "--pool", name, "true")))
+		wantExit(t, 0, waiters...)
+		end(later)
+		wantUsable(t, name)
+	}
 }

@@ -41,7 +41,7 @@ var programs = map[string]func(){
 	"await-file":  awaitFile,
 	"await-pool":  awaitPool,
 	"semaphore":   semaphore,
-	"jobs":        jobs,
+	"jobclient":   jobclient,
 	"job":         job,
 	"tokens":      tokens,
 }

@@ -88,6 +88,7 @@ func (s *storm) prepare(p *stormPool, random *rand.Rand, harm int, sitting []str
 	}
 	// In a pid namespace, the others could not see a command without a guard, and poolrun could not see
 	// a tree in the /proc of the namespace outside.
+	isBuild := false
 	switch what := random.IntN(12); {
 	case what == 0 && where != 0:
 		args = append(args, "--close")
@@ -97,8 +98,13 @@ func (s *storm) prepare(p *stormPool, random *rand.Rand, harm int, sitting []str
 		args = append(args, "--max-runtime", "15ms", "--kill-after", "5ms")
 	case what == 3 && where != 0:
 		args = append(args, "--wait-tree", "--die-with-parent")
+	case what <= 5 && where != 0 && !p.ordered:
+		isBuild = true
+		// Its jobs outlive a build that is killed, so it keeps their slots.
+		args = append(args, "--jobserver="+styles[what%2], "--wait-tree")
+		sitting = append([]string{"jobclient", "3"}, sitting...)
 	}
-	if !p.ordered && random.IntN(8) == 0 { // its command would not know its ticket
+	if !p.ordered && !isBuild && random.IntN(8) == 0 { // its command would not know its ticket
 		path, args = sectionOf(p, path, args[3:], sitting, random.IntN(2) == 0)
 	} else {
 		args = append(append(args, "--"), sitting...)
