@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -177,7 +178,7 @@ func (p *pipes) auth() string {
 	if p.clients == nil {
 		return "fifo:" + p.path()
 	}
-	return itoa(p.clients[0]) + "," + itoa(p.clients[1])
+	return strconv.Itoa(p.clients[0]) + "," + strconv.Itoa(p.clients[1])
 }
 
 // onOffer returns how many tokens nobody has taken.

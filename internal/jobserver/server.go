@@ -3,7 +3,6 @@ package jobserver
 import (
 	"context"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -284,8 +283,6 @@ func useShortSlice() {
 		unix.SchedSetAttr(0, attr, 0)
 	}
 }
-
-func itoa(n int) string { return strconv.Itoa(n) }
 
 // run offers tokens until Close.
 func (s *Server) run() {
