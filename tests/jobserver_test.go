@@ -578,6 +578,8 @@ func TestEachJobIsRequestedLikeTheFirst(t *testing.T) {
 	}
 	lines := startLines(t, second)
 	waitStatus(t, name, "a build that wants one more", func(s status) bool { return s.InUse == 6 && s.Waiting == 1 })
+	// It does not count as one that waits already.
+	wantResult(t, poolrun(t, "-p", name, "--max-waiting", "1", "--timeout", "100ms", "true"), 75, "no free slot in pool .* within 100ms")
 	third := mustStart(t, poolrun(t, "-p", name, "-k", "4", "--", "true"))
 	waitStatus(t, name, "a command in line", func(s status) bool { return s.Waiting == 2 && s.Waiters[1].PID == third.Process.Pid })
 	kill(t, childOf(first.Process.Pid))

@@ -77,7 +77,8 @@ func (s *Server) balance() (limit time.Duration) {
 		_, _, granted, _ := s.news()
 		spare, tokens = spare+granted, tokens+granted
 	case isNeeded && spare > 0: // its turn has come
-		s.grace = now.Add(graceLimit)
+		limit = graceLimit
+		s.grace = now.Add(limit)
 	case isNeeded && onOffer > 0 && now.Before(s.grace):
 		limit = s.grace.Sub(now)
 	case isNeeded:
