@@ -1,11 +1,11 @@
 package tests
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -13,147 +13,11 @@ import (
 	"time"
 )
 
-// A pool as a jobserver. The clients are real programs and one of these tests (jobclient_test.go). An
-// observer counts their jobs in /proc.
+// A pool as a jobserver: what holds for its slots, whatever the client. Most clients are one of these
+// tests (jobclient_test.go).
 
 // styles are the ways in which clients are told of a jobserver.
 var styles = []string{"fifo", "pipe"}
-
-// observe counts the processes of a name whose working directory is in dir, again and again. The
-// function that it returns ends that, and returns the most that it saw, and in which share of the looks
-// with any it saw so many.
-func observe(dir, comm string, want int) (end func() (most int, share float64)) {
-	stop, done := make(chan struct{}), make(chan struct{})
-	looks, full, largest := 0, 0, 0
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(3 * time.Millisecond):
-			}
-			n := count(dir, comm)
-			largest = max(largest, n)
-			if n > 0 {
-				looks++
-			}
-			if n >= want {
-				full++
-			}
-		}
-	}()
-	return func() (int, float64) {
-		close(stop)
-		<-done
-		return largest, float64(full) / float64(max(looks, 1))
-	}
-}
-
-// count counts the living processes of a name whose working directory is in dir. A child of one of them
-// has the same name before it execs, and is not counted.
-func count(dir, comm string) (n int) {
-	processes, _ := filepath.Glob("/proc/[0-9]*")
-	parents := map[string]string{}
-	for _, process := range processes {
-		stat, err := os.ReadFile(process + "/stat") // proc_pid_stat(5)
-		pid, rest, isOne := strings.Cut(string(stat), " ("+comm+") ")
-		if err != nil || !isOne {
-			continue
-		}
-		if cwd, err := os.Readlink(process + "/cwd"); err == nil && strings.HasPrefix(cwd, dir) {
-			parents[pid] = strings.Fields(rest)[1]
-		}
-	}
-	for _, parent := range parents {
-		if _, isOne := parents[parent]; !isOne {
-			n++
-		}
-	}
-	return n
-}
-
-// wantObserved checks that an observer never saw more than n, and saw n most of the time.
-func wantObserved(t testing.TB, n int, end func() (int, float64)) {
-	t.Helper()
-	most, share := end()
-	t.Logf("%.0f %%", 100*share)
-	if most != n || share < 0.5 {
-		t.Errorf("%d at once at most instead of %d, which were seen in %.0f %% of the looks", most, n, 100*share)
-	}
-}
-
-// projects writes copies of the example's project.
-func projects(t testing.TB, n int) (dir string, paths []string) {
-	t.Helper()
-	dir = t.TempDir()
-	for i := range n {
-		path := filepath.Join(dir, fmt.Sprint("project", i))
-		wantResult(t, command(t, example(t, "jobserver/generate.sh"), path), 0, "^$")
-		paths = append(paths, path)
-	}
-	return dir, paths
-}
-
-func wantProject(t testing.TB, path string) {
-	t.Helper()
-	if out, err := exec.Command(filepath.Join(path, "build/program")).Output(); err != nil || string(out) != "861\n" {
-		t.Errorf("%s: %v %q", path, err, out)
-	}
-}
-
-// newerMake returns a GNU make of version 4.4 or later, which MAKE44 can name, or "".
-func newerMake() string {
-	for _, path := range []string{os.Getenv("MAKE44"), "make"} {
-		out, _ := exec.Command(path, "--version").Output()
-		var major, minor int
-		if fmt.Sscanf(string(out), "GNU Make %d.%d", &major, &minor); major > 4 || major == 4 && minor >= 4 {
-			return path
-		}
-	}
-	return ""
-}
-
-// makes returns the programs and styles of GNU make that there are.
-func makes(t testing.TB) [][2]string {
-	needPrograms(t, "make", "gcc")
-	list := [][2]string{{"make", "pipe"}}
-	if newer := newerMake(); newer != "" {
-		list = append(list, [2]string{newer, "fifo"})
-	}
-	return list
-}
-
-// Builds share the pool's slots, and each has the right result, without a warning of make's. At the end
-// nothing is left.
-func TestBuildsShareAPool(t *testing.T) {
-	onlyOnce(t)
-	for _, m := range makes(t) {
-		for _, n := range []int{2, 3} {
-			t.Run(fmt.Sprint(m[1], " ", n), func(t *testing.T) {
-				name := newPool(t, 3)
-				dir, paths := projects(t, n)
-				end := observe(dir, "gcc", 3)
-				var builds []*exec.Cmd
-				for _, path := range paths {
-					cmd := poolrun(t, "-p", name, "-j", "--", m[0], "-s", "-C", path)
-					cmd.Stderr = new(strings.Builder)
-					builds = append(builds, mustStart(t, cmd))
-				}
-				wantExit(t, 0, builds...)
-				wantObserved(t, 3, end)
-				for i, path := range paths {
-					wantProject(t, path)
-					if text := builds[i].Stderr.(*strings.Builder).String(); text != "" {
-						t.Error(text)
-					}
-				}
-				wantEmpty(t, name)
-				wantNoDirectories(t, name)
-			})
-		}
-	}
-}
 
 // wantNoDirectories checks that nothing of a pool's jobservers is left.
 func wantNoDirectories(t testing.TB, name string) {
@@ -162,53 +26,9 @@ func wantNoDirectories(t testing.TB, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := uint64(0)
-	for i := range 8 {
-		id |= uint64(ledger[16+i]) << (8 * i)
-	}
+	id := binary.NativeEndian.Uint64(ledger[16:])
 	if dirs, _ := filepath.Glob(fmt.Sprintf("/dev/shm/.poolrun-jobserver.%x.*", id)); len(dirs) > 0 {
 		t.Errorf("left: %q", dirs)
-	}
-}
-
-// GNU make before 4.4 is given descriptors without being asked for, and poolrun says so. Other
-// commands, and a newer make, are given a FIFO. What else the caller has in MAKEFLAGS stays.
-func TestTheStyleIsThatOfTheProgram(t *testing.T) {
-	onlyOnce(t)
-	name, dir := newPool(t, 2), t.TempDir()
-	for version, want := range map[string]string{"4.3": "pipe", "4.2.1": "pipe", "4.4": "fifo", "4.4.1": "fifo", "5.0": "fifo", "10.0": "fifo"} {
-		make := filepath.Join(dir, "make")
-		writeScript(t, make, `case "$MAKEFLAGS" in *jobserver*) echo "$MAKEFLAGS" ;; *) echo "GNU Make `+version+`" ;; esac`)
-		wantMakeflags(t, want, "k -s", poolrun(t, "-p", name, "-jv", "--", make), want == "pipe")
-		wantMakeflags(t, "fifo", "k -s", poolrun(t, "-p", name, "--jobserver=fifo", "--", make), false)
-		wantMakeflags(t, "pipe", "k -s", poolrun(t, "-p", name, "--jobserver=pipe", "--", make), false)
-	}
-	wantMakeflags(t, "fifo", "k -s", poolrun(t, "-p", name, "--jobserver", "--", "sh", "-c", `echo "$MAKEFLAGS"`), false)
-	wantResult(t, poolrun(t, "-p", name, "--jobserver=other", "true"), 2, `^poolrun: --jobserver: invalid jobserver "other": want fifo or pipe\n`)
-	for files := 16; files < 60; files++ { // with few descriptors it works, or takes no slot
-		fresh := newPool(t, 2)
-		cmd := command(t, "bash", "-c", fmt.Sprintf("ulimit -n %d; exec poolrun -p %s --jobserver=pipe -- true", files, fresh))
-		if code, n := exitCode(t, cmd), statusOf(t, fresh).Counters.Acquired; code != 0 && (code != 2 || n != 0 || files > 28) {
-			t.Errorf("ulimit -n %d: exit code %d, %d acquired", files, code, n)
-		}
-		mustRun(t, "destroy", fresh)
-	}
-	wantResult(t, poolrun(t, "-p", name, "-jF", "true"), 2, `--jobserver needs a process that stays beside the command`)
-}
-
-func wantMakeflags(t testing.TB, style, kept string, cmd *exec.Cmd, isSaid bool) {
-	t.Helper()
-	cmd.Env = append(cmd.Env, `MAKEFLAGS=`+kept+` -j8 --jobserver-auth=3,4 -- NAME=a\ b`)
-	stdout, stderr := outputs(t, cmd)
-	auth := `fifo:/dev/shm/\.poolrun-jobserver\.[0-9a-f.]+/tokens`
-	if style == "pipe" {
-		auth = `5\d,5\d`
-	}
-	if want := `^` + kept + ` -j --jobserver-auth=` + auth + ` -- NAME=a\\ b\n$`; !regexp.MustCompile(want).MatchString(stdout) {
-		t.Errorf("%s: %q does not match %s", style, stdout, want)
-	}
-	if strings.Contains(stderr, "is chosen, because") != isSaid {
-		t.Errorf("%s: %s", style, stderr)
 	}
 }
 
@@ -490,50 +310,6 @@ func TestABadClientDoesNotRaiseTheLimit(t *testing.T) {
 	}
 }
 
-// A make below the build uses its jobserver. So does a poolrun on the same pool, which needs no slot of
-// its own; one on another pool waits there. A jobserver for a part of a build is that of the build.
-func TestWhatRunsInABuild(t *testing.T) {
-	onlyOnce(t)
-	for _, m := range makes(t) {
-		t.Run(m[1], func(t *testing.T) {
-			name, other, dir := newPool(t, 2), newPool(t, 1), t.TempDir()
-			makefile := `
-all: a b c d
-a b c d:
-	+@$(MAKE) -s -f inner.mk
-`
-			inner := fmt.Sprintf(`
-all: 1 2 3 4 5
-1 2: ; @poolrun -p %[1]s -- job . 20ms
-3: ; @env -u POOLRUN_HELD poolrun -p %[2]s -- job . 20ms
-4: ; +@poolrun -p %[1]s -j -- %[3]s -s -f innermost.mk
-5: ; @job . 20ms
-.PHONY: all 1 2 3 4 5
-`, name, other, m[0])
-			innermost := "all: 1 2 3\n1 2 3: ; @job . 20ms\n.PHONY: all 1 2 3\n"
-			for file, text := range map[string]string{"Makefile": makefile, "inner.mk": inner, "innermost.mk": innermost} {
-				if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			end := observe(dir, "job", 2)
-			cmd := poolrun(t, "-p", name, "-j", "--", m[0], "-s")
-			cmd.Dir = dir
-			if stdout, stderr := outputs(t, cmd); stdout+stderr != "" {
-				t.Errorf("%s%s", stdout, stderr)
-			}
-			if most, _ := end(); most != 2 {
-				t.Errorf("%d jobs at once", most)
-			}
-			if starts := strings.Count(readFile(t, filepath.Join(dir, "log")), "start"); starts != 4*7 {
-				t.Errorf("%d jobs", starts)
-			}
-			wantEmpty(t, name)
-			wantEmpty(t, other)
-		})
-	}
-}
-
 // A command in a slot can run a build whose jobs get further slots.
 func TestABuildInASlotGetsFurtherSlots(t *testing.T) {
 	onlyOnce(t)
@@ -608,99 +384,6 @@ func TestTheEndOfABuildIsThatOfItsCommand(t *testing.T) {
 		wantExit(t, 0, cmd)
 		if ends := strings.Count(readFile(t, filepath.Join(dir, "log")), "end"); ends != 6 {
 			t.Errorf("%d jobs ended", ends)
-		}
-		wantEmpty(t, name)
-	}
-}
-
-// gcc runs the parts of a link-time optimization as jobs.
-func TestGccIsAClient(t *testing.T) {
-	onlyOnce(t)
-	needPrograms(t, "gcc", "make")
-	name := newPool(t, 3)
-	_, paths := projects(t, 1)
-	for _, run := range [][]string{
-		{"-p", name, "--jobserver=pipe", "--", "make", "-s", "-C", paths[0], "CFLAGS=-O1 -flto", "CC=gcc", "build/program"},
-		{"-p", name, "--jobserver=pipe", "--", "sh", "-c", "cd " + paths[0] + "/build && gcc -O1 -flto=jobserver -flto-partition=max -o program *.o"},
-	} {
-		stdout, stderr := outputs(t, poolrun(t, run...))
-		if strings.Contains(stdout+stderr, "jobserver") {
-			t.Error(stdout, stderr)
-		}
-		wantProject(t, paths[0])
-	}
-	wantEmpty(t, name)
-}
-
-// newerNinja returns a Ninja of version 1.13 or later, which NINJA113 can name, or "".
-func newerNinja() string {
-	for _, path := range []string{os.Getenv("NINJA113"), "ninja"} {
-		out, _ := exec.Command(path, "--version").Output()
-		var major, minor int
-		if fmt.Sscanf(string(out), "%d.%d", &major, &minor); major > 1 || major == 1 && minor >= 13 {
-			return path
-		}
-	}
-	return ""
-}
-
-func TestNinjaIsAClient(t *testing.T) {
-	onlyOnce(t)
-	ninja := newerNinja()
-	if ninja == "" {
-		t.Skip("no Ninja 1.13 or later: NINJA113 can name one")
-	}
-	name, dir := newPool(t, 3), t.TempDir()
-	text := "rule job\n  command = job . 200ms && touch $out\n"
-	for i := range 30 {
-		text += fmt.Sprintf("build out%d: job\n", i)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "build.ninja"), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	end := observe(dir, "job", 3)
-	cmd := poolrun(t, "-p", name, "-j", "--", ninja)
-	cmd.Dir = dir
-	if stdout, stderr := outputs(t, cmd); strings.Contains(stdout+stderr, "warning") {
-		t.Error(stdout, stderr)
-	}
-	wantObserved(t, 3, end)
-	wantEmpty(t, name)
-}
-
-func TestCargoIsAClient(t *testing.T) {
-	onlyOnce(t)
-	for _, program := range []string{"cargo", "rustc"} {
-		if err := exec.Command(program, "--version").Run(); err != nil {
-			t.Skipf("%s: %v", program, err)
-		}
-	}
-	for _, style := range styles {
-		name, dir := newPool(t, 2), t.TempDir()
-		write := func(path, text string) {
-			path = filepath.Join(dir, path)
-			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		write("Cargo.toml", "[workspace]\nmembers = [\"part*\"]\nresolver = \"2\"\n")
-		for i := range 6 {
-			part := fmt.Sprint("part", i)
-			write(part+"/Cargo.toml", "[package]\nname = \""+part+"\"\nversion = \"0.1.0\"\nedition = \"2021\"\n")
-			write(part+"/src/lib.rs", "pub fn sum(n: &[u32]) -> String { format!(\"{:?} {}\", n, n.iter().map(|x| x * 2).sum::<u32>()) }\n")
-		}
-		end := observe(dir, "rustc", 2)
-		cmd := poolrun(t, "-v", "-p", name, "--jobserver="+style, "--", "cargo", "build", "--release", "--offline")
-		cmd.Dir = dir
-		_, stderr := outputs(t, cmd)
-		if strings.Contains(stderr, "warning") || strings.Contains(stderr, "to the jobserver") {
-			t.Error(stderr)
-		}
-		if most, _ := end(); most != 2 {
-			t.Errorf("%s: %d at once", style, most)
 		}
 		wantEmpty(t, name)
 	}

@@ -42,6 +42,10 @@ const (
 // it was read and only this function knows of it. Killed anywhere in here, the process leaves leases
 // that are held for as long as the command lives, and at most as many tokens.
 func (s *Server) balance() (limit time.Duration) {
+	isStopping := s.isStopping()
+	if isStopping {
+		s.cancelRequest()
+	}
 	command, tokens, spare, failure := s.news()
 	if command == 0 {
 		return 0
@@ -71,11 +75,8 @@ func (s *Server) balance() (limit time.Duration) {
 	most := 1
 	now := time.Now()
 	switch isNeeded, _ := s.Pool.IsNeeded(); {
-	case s.mustNotOffer():
+	case isStopping:
 		most = 0
-		s.cancelRequest()
-		_, _, granted, _ := s.news()
-		spare, tokens = spare+granted, tokens+granted
 	case isNeeded && spare > 0: // its turn has come
 		limit = graceLimit
 		s.grace = now.Add(limit)
@@ -116,6 +117,9 @@ func (s *Server) balance() (limit time.Duration) {
 	if s.pipes.onOffer() != onOffer {
 		s.ring()
 	}
+	if isStopping {
+		return limit
+	}
 	if onOffer == 0 {
 		return s.requestMore(limit, tokens, arrivals)
 	}
@@ -136,8 +140,8 @@ func (s *Server) news() (command, leases, granted int, failure error) {
 	return s.command, len(s.leases), granted, failure
 }
 
-// mustNotOffer reports whether this process is about to stop.
-func (s *Server) mustNotOffer() bool {
+// isStopping reports whether this process is about to stop: see Suspend.
+func (s *Server) isStopping() bool {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	return s.isSuspended
@@ -145,7 +149,7 @@ func (s *Server) mustNotOffer() bool {
 
 // requestMore requests a lease, if that can be had and no request stands in line yet.
 func (s *Server) requestMore(limit time.Duration, tokens int, arrivals uint32) time.Duration {
-	if s.isRequesting() || s.mustNotOffer() {
+	if s.isRequesting() {
 		return limit
 	}
 	if wait := max(time.Until(s.next), time.Until(s.retry)); wait > 0 {
