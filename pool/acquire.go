@@ -23,6 +23,7 @@ type request struct {
 	maxWaiting int
 	conditions []condition
 	extends    uint64 // the ticket of a lease, 0 for none
+	longLived  bool
 	unmet      string // the condition that it has to wait for, "" for none
 }
 
@@ -65,6 +66,9 @@ func OnWait(f func()) Option {
 func WithMaxWaiting(n int) Option {
 	return func(r request) request { r.limitsLine, r.maxWaiting = true, n; return r }
 }
+
+// rank is the request's rank in line.
+func (r request) rank() int { return ledger.RankOf(r.priority, r.extends != 0) }
 
 func newRequest(options []Option) (request, error) {
 	r := request{weight: 1}
@@ -148,7 +152,7 @@ func (p *Pool) TryAcquire(options ...Option) (lease *Lease, err error) {
 		take := func() error {
 			lease, err = p.takeAtOnce(req)
 			if errors.Is(err, ErrBusy) {
-				if next, _ := p.isNext(req); !next || !mayReap {
+				if next, _ := p.mem.IsNext(req.rank(), req.longLived); !next || !mayReap {
 					mayReap = false
 					p.mem.CountOne(ledger.CountBusy)
 				}
@@ -203,7 +207,7 @@ func (p *Pool) takeAtOnce(req request) (*Lease, error) {
 			return nil, &Error{p.name, ErrBusy, errors.New("others wait for it already")}
 		}
 	case errNotYet:
-		return nil, &Error{p.name, errNotYet, waitsFor{text: cmp.Or(req.unmet, p.describeDelay())}}
+		return nil, &Error{p.name, errNotYet, waitsFor{text: cmp.Or(p.heldBack(req, p.weightOf(req)), req.unmet, p.describeDelay())}}
 	}
 	return nil, explain(p.name, err)
 }

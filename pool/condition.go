@@ -5,9 +5,13 @@ import (
 	"time"
 )
 
-// What the first in line waits for beside slots: the conditions of its own request, and the delay of
-// the pool. They hold the first in line, and nobody overtakes it. While it could have its slots and
-// waits for a condition, its record says for which.
+// What a request waits for beside slots.
+//
+// The conditions of its own request, and the delay of the pool, hold the first in line, and nobody
+// overtakes it. While it could have its slots and waits for a condition, its record says for which.
+//
+// A long-lived request is held back while others have to keep a slot (ledger/turns.go), and all but
+// other long-lived requests overtake it.
 
 // A condition has to be met before a request gets its slots.
 type condition struct {
@@ -36,6 +40,21 @@ func (r request) unmetCondition() string {
 		if !c.isMet() {
 			return c.text
 		}
+	}
+	return ""
+}
+
+// LongLived says that the slots will be held for long, as the first slot of a build is. Then the request
+// waits until it leaves at least one slot that no such lease holds, unless there is no such lease. So
+// there is always a slot that soon becomes free for others, who are served before it.
+func LongLived() Option {
+	return func(r request) request { r.longLived = true; return r }
+}
+
+// heldBack says what a long-lived request has to wait for before it can have free slots, "" for nothing.
+func (c *core) heldBack(req request, weight int) string {
+	if req.longLived && c.mem.IsHeldBack(weight) {
+		return "another build to end"
 	}
 	return ""
 }

@@ -53,7 +53,7 @@ func (c *core) take(req request) (h holding, err error) {
 	case size > 0 && weight > size: // a pool of size 0 is paused, and will have another size
 		return h, ErrTooHeavy
 	}
-	if next, err := c.isNext(req); err != nil {
+	if next, err := c.mem.IsNext(req.rank(), req.longLived); err != nil {
 		return h, err
 	} else if !next {
 		return h, errBehind
@@ -61,7 +61,7 @@ func (c *core) take(req request) (h holding, err error) {
 	if !c.fits(weight) {
 		return h, ErrBusy
 	}
-	if req.unmet != "" || c.mem.DelayLeft(c.mem.Clock.Now()) > 0 {
+	if c.heldBack(req, weight) != "" || req.unmet != "" || c.mem.DelayLeft(c.mem.Clock.Now()) > 0 {
 		return h, errNotYet
 	}
 	if h, err = c.claimRecord(req); err != nil {
@@ -69,12 +69,6 @@ func (c *core) take(req request) (h holding, err error) {
 	}
 	h.slot, err = c.takeSlots(h, 0)
 	return h, err
-}
-
-// isNext reports whether no waiter stands before a newcomer.
-func (c *core) isNext(req request) (bool, error) {
-	r, first, err := c.mem.First()
-	return r == 0 || first.Rank() > ledger.RankOf(req.priority, req.extends != 0), err
 }
 
 // weightOf is how many slots a request asks for now. In a paused pool the whole pool counts as one.
@@ -129,6 +123,10 @@ func (c *core) claimRecord(req request) (h holding, err error) {
 	rec.Guarded.Store(0)
 	rec.Descriptor.Store(0)
 	rec.Extends.Store(req.extends)
+	rec.LongLived.Store(0)
+	if req.longLived {
+		rec.LongLived.Store(1)
+	}
 	rec.SetCommand(req.command)
 	rec.SetCondition("")
 	crash.Point("record filled in")

@@ -52,7 +52,7 @@ func (p *Pool) OpenGuard() (fd int, err error) {
 func CloseGuard(fd int) error { return unix.Close(fd) }
 
 // IsNeeded reports whether others need slots that this Pool's leases hold: a request of another Pool
-// waits and was not set aside, or the pool has shrunk and not all of its slots were given back yet. It
+// waits that was not set aside and is not held back, or the pool has shrunk and not all of its slots were given back yet. It
 // blocks for a moment if the ledger lock is taken.
 func (p *Pool) IsNeeded() (needed bool, err error) {
 	err = p.use(func() error {
@@ -60,14 +60,34 @@ func (p *Pool) IsNeeded() (needed bool, err error) {
 			return nil
 		}
 		return p.update(p.open, lockLimit, func() error {
-			walk := p.mem.Line()
-			for !needed && walk.Next() {
+			walk := p.mem.Turns()
+			for !needed && walk.Next() && !walk.HeldBack {
 				needed = walk.Aside.Load() == 0 && walk.Claim.Load() != p.claimed
 			}
 			return walk.Err
 		})
 	})
 	return needed, err
+}
+
+// MayBeNeeded reports whether IsNeeded may return true now. It takes no lock.
+func (p *Pool) MayBeNeeded() (may bool) {
+	p.use(func() error {
+		may = p.mem.Debt() > 0 || p.mem.HasLine()
+		return nil
+	})
+	return may
+}
+
+// Room is how many slots no long-lived lease holds: see LongLived.
+func (p *Pool) Room() (n int, err error) {
+	err = p.use(func() error {
+		return p.update(p.open, lockLimit, func() error {
+			n = max(p.mem.Size()-p.mem.LongHeld(), 0)
+			return nil
+		})
+	})
+	return n, err
 }
 
 // IsClosing reports whether no request will be admitted any more: the pool is being drained, or was
@@ -81,8 +101,8 @@ func (p *Pool) IsClosing() bool {
 	return isClosing
 }
 
-// Arrivals is a number that goes up when a request comes to the line, and when the size changes.
-// IsNeeded can return true from then on.
+// Arrivals is a number that goes up when a request comes to the line, when a long-lived lease begins or
+// ends, and when the size changes. IsNeeded and Room can return something else from then on.
 func (p *Pool) Arrivals() (n uint32, err error) {
 	err = p.use(func() error {
 		n = p.mem.Arrivals.Load()

@@ -27,6 +27,7 @@ type modelled struct {
 	text             string
 	p                *Pool
 	weight, priority int
+	longLived        bool
 	dead             bool
 	lease            *Lease // if it holds
 	place            *place // if it waits
@@ -53,6 +54,31 @@ func (m *model) reap() {
 	m.holders = slices.DeleteFunc(m.holders, func(h *modelled) bool { return h.dead })
 }
 
+// isHeldBack reports whether a long-lived participant would leave no slot to others.
+func (m *model) isHeldBack(w *modelled) bool {
+	longHeld := 0
+	for _, h := range m.holders {
+		if h.longLived {
+			longHeld += h.weight
+		}
+	}
+	return w.longLived && longHeld > 0 && longHeld+w.weight >= m.size
+}
+
+// turns are the line in the order in which it is served: those that are held back, and the long-lived
+// behind them, are passed by the others.
+func (m *model) turns() []*modelled {
+	var ready, heldBack []*modelled
+	for _, w := range m.line {
+		if w.longLived && (len(heldBack) > 0 || m.isHeldBack(w)) {
+			heldBack = append(heldBack, w)
+		} else {
+			ready = append(ready, w)
+		}
+	}
+	return append(ready, heldBack...)
+}
+
 func (m *model) fits(weight int) bool { return m.inUse()+weight <= m.size }
 
 // arrive says what becomes of a newcomer: it is too heavy, or gets its slots.
@@ -60,21 +86,32 @@ func (m *model) arrive(w *modelled) (tooHeavy, admitted bool) {
 	if m.size > 0 && w.weight > m.size {
 		return true, false
 	}
-	isNext := len(m.line) == 0 || m.line[0].priority > w.priority
-	return false, isNext && m.fits(w.weight)
+	isNext := true
+	heldBack := false
+	for _, other := range m.line {
+		heldBack = heldBack || m.isHeldBack(other)
+		isPassed := other.longLived && heldBack && !w.longLived
+		isNext = isNext && (other.priority > w.priority || isPassed)
+	}
+	return false, isNext && m.fits(w.weight) && !m.isHeldBack(w)
 }
 
 func (m *model) newcomer(t *rapid.T) *modelled {
 	return &modelled{
-		text:     fmt.Sprint("number ", rapid.Uint64().Draw(t, "name")),
-		p:        rapid.SampledFrom(m.handles).Draw(t, "handle"),
-		weight:   rapid.IntRange(1, 3).Draw(t, "weight"),
-		priority: rapid.IntRange(-1, 1).Draw(t, "priority"),
+		text:      fmt.Sprint("number ", rapid.Uint64().Draw(t, "name")),
+		p:         rapid.SampledFrom(m.handles).Draw(t, "handle"),
+		weight:    rapid.IntRange(1, 3).Draw(t, "weight"),
+		priority:  rapid.IntRange(-1, 1).Draw(t, "priority"),
+		longLived: rapid.Bool().Draw(t, "long-lived"),
 	}
 }
 
 func (w *modelled) options() []Option {
-	return []Option{WithCommand(w.text), WithWeight(w.weight), WithPriority(w.priority)}
+	options := []Option{WithCommand(w.text), WithWeight(w.weight), WithPriority(w.priority)}
+	if w.longLived {
+		options = append(options, LongLived())
+	}
+	return options
 }
 
 func (m *model) TryAcquire(t *rapid.T) {
@@ -138,7 +175,7 @@ func remove(list []*modelled, w *modelled) []*modelled {
 func (m *model) Look(t *rapid.T) {
 	w := living(t, m.line)
 	tooHeavy := m.size > 0 && w.weight > m.size
-	served := !tooHeavy && m.line[0] == w && m.fits(w.weight)
+	served := !tooHeavy && m.turns()[0] == w && m.fits(w.weight) && !m.isHeldBack(w)
 	v, err := w.place.look(context.Background(), "")
 	switch {
 	case tooHeavy && errors.Is(err, ErrTooHeavy):
@@ -181,7 +218,7 @@ func (m *model) Die(t *rapid.T) {
 }
 
 func (m *model) Resize(t *rapid.T) {
-	m.size = rapid.IntRange(0, 4).Draw(t, "size")
+	m.size = rapid.IntRange(0, 6).Draw(t, "size")
 	if err := rapid.SampledFrom(m.handles).Draw(t, "handle").Resize(m.size); err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +239,7 @@ func (m *model) Check(t *rapid.T) {
 	for _, w := range s.Waiters {
 		line = append(line, w.Command)
 	}
-	for _, w := range m.line {
+	for _, w := range m.turns() {
 		wantLine = append(wantLine, w.text)
 	}
 	taken := map[int]bool{}

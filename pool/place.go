@@ -150,7 +150,7 @@ func (pl *place) look(ctx context.Context, unmet string) (v view, err error) {
 		if err != nil {
 			return err
 		}
-		held := ""
+		held := p.heldBack(pl.request, weight)
 		defer func() { pl.waitFor(held) }()
 		now := p.mem.Clock.Now()
 		v.poked, v.limit = rec.Poked.Load(), longSleep
@@ -174,7 +174,7 @@ func (pl *place) look(ctx context.Context, unmet string) (v view, err error) {
 		v.first, pl.called = true, 0
 		p.mem.Attended.Store(now)
 		v.value = p.mem.Gate.Value()
-		if !p.fits(weight) {
+		if held != "" || !p.fits(weight) {
 			return nil
 		}
 		if unmet != "" {
@@ -229,7 +229,7 @@ func (pl *place) stepIn(now int64, v *view) (ledger.Ref, error) {
 	}
 	roll, processes := map[ledger.Ref]uint64{}, map[ledger.Ref]bool{}
 	answered := false
-	walk := p.mem.Line()
+	walk := p.mem.Turns()
 	for !answered && walk.Next() && walk.Ref != pl.id.r {
 		r, ticket, bell := walk.Ref, walk.Ticket.Load(), walk.Bell.Load()
 		wasCalled := pl.called != 0 && pl.roll[r] == ticket

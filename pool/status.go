@@ -54,7 +54,7 @@ type Waiter struct {
 	Priority  int
 	Since     time.Time
 	Extension bool   // the slots are for a command that holds some already: see Extending
-	Condition string // what it waits for beside slots, if it is first in line and could have them
+	Condition string // what it waits for beside slots, if it is first in line and could have them, or is held back: see LongLived
 	Command   string
 	uid       uint32
 }
@@ -214,7 +214,7 @@ func (p *Pool) status(missing int) (s Status, err error) {
 		})
 	}
 	s.Holders = p.mergeExtensions(s.Holders, extensions, extended)
-	waiters := l.Line()
+	waiters := l.Turns()
 	for waiters.Next() {
 		rec := waiters.Participant
 		s.Waiters = append(s.Waiters, Waiter{

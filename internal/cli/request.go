@@ -45,11 +45,12 @@ func (v verbosity) talk(format string, args ...any) {
 
 // acquire acquires the slots. text is what Status shows for the process. A deadly signal ends the wait.
 // A signal that stops poolrun does not cost it its place in line.
-func (r *request) acquire(signals *supervisor.Signals, p *pool.Pool, text string, v verbosity) (*pool.Lease, error) {
+func (r *request) acquire(signals *supervisor.Signals, p *pool.Pool, text string, v verbosity, also ...pool.Option) (*pool.Lease, error) {
 	options, err := r.options(text)
 	if err != nil {
 		return nil, err
 	}
+	options = append(options, also...)
 	if r.Timeout == (duration{isGiven: true}) {
 		r.Nonblock, r.Timeout = true, duration{}
 	}

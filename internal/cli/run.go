@@ -143,7 +143,11 @@ func (c *runCommand) run(signals *supervisor.Signals) (exit, error) {
 		return exit{}, err
 	}
 	defer end()
-	lease, err := c.acquire(signals, p, strings.Join(c.Command, " "), c.verbosity)
+	var options []pool.Option
+	if c.jobs != nil {
+		options = append(options, pool.LongLived())
+	}
+	lease, err := c.acquire(signals, p, strings.Join(c.Command, " "), c.verbosity, options...)
 	if err != nil {
 		return exit{}, err
 	}

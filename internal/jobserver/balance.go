@@ -9,11 +9,12 @@ import (
 
 // state is what run knows of the build.
 type state struct {
-	lying int       // how many tokens were on offer when it looked last
-	grace time.Time // until when a token may stay on offer although others need its slots
-	pause time.Duration
-	next  time.Time // when the next request may be made
-	retry time.Time // the same, after a request has failed
+	lying  int       // how many tokens were on offer when it looked last
+	caught int       // how many have been read since then: see catch
+	grace  time.Time // until when a token may stay on offer although others need its slots
+	pause  time.Duration
+	next   time.Time // when the next request may be made
+	retry  time.Time // the same, after a request has failed
 
 	saidOdd   bool
 	saidMany  bool
@@ -58,7 +59,7 @@ func (s *Server) balance() (limit time.Duration) {
 	isTaken := s.pipes.wasTaken()
 	returned := s.collect(tokens - spare)
 	onOffer := s.pipes.onOffer()
-	if surplus := onOffer - (tokens - spare); surplus > 0 {
+	if surplus := onOffer - (tokens - spare - returned); surplus > 0 {
 		s.sayMany(surplus)
 		got, _ := take(s.pipes.offers, surplus)
 		onOffer -= got
@@ -155,10 +156,12 @@ func (s *Server) requestMore(limit time.Duration, tokens int, arrivals uint32) t
 	if wait := max(time.Until(s.next), time.Until(s.retry)); wait > 0 {
 		return earlier(limit, wait)
 	}
-	// A request for more than the pool can have while this build runs would hold up all others.
-	if size, err := s.Pool.Size(); err != nil || s.Slots+(tokens+1)*s.Weight > size {
-		s.awaitArrival(arrivals) // or another size
-		return limit
+	// A request for more than there can be while this build and others run would hold up all others.
+	size, err := s.Pool.Size()
+	room, err2 := s.Pool.Room()
+	if more := (tokens + 1) * s.Weight; err != nil || err2 != nil || more > min(room, size-s.Slots) {
+		s.awaitArrival(arrivals)
+		return earlier(limit, lookInterval)
 	}
 	s.request()
 	return limit
@@ -171,15 +174,16 @@ func earlier(a, b time.Duration) time.Duration {
 	return min(a, b)
 }
 
-// collect reads what the build has returned, unless that goes where it is on offer already. It drops
-// what the build cannot have taken.
+// collect reads what the build has returned, unless that is on offer again and was not caught. It drops what
+// the build cannot have taken.
 func (s *Server) collect(tokens int) (returned int) {
-	if s.pipes.returns == s.pipes.offers {
-		return 0
+	returned, s.caught = s.caught, 0
+	if s.pipes.returns != s.pipes.offers {
+		got, odd := take(s.pipes.returns, 1<<20)
+		crash.Point("returned tokens read")
+		s.sayOdd(odd)
+		returned = got
 	}
-	returned, odd := take(s.pipes.returns, 1<<20)
-	crash.Point("returned tokens read")
-	s.sayOdd(odd)
 	// After the returns: what is taken in between makes the number larger.
 	if out := max(tokens-s.pipes.onOffer(), 0); returned > out {
 		s.sayMany(returned - out)
@@ -214,6 +218,7 @@ func (s *Server) sleep(limit time.Duration) {
 		timeout = int((limit + time.Millisecond - 1) / time.Millisecond)
 	}
 	unix.Poll(fds, timeout)
+	s.catch()
 	var buffer [8]byte
 	unix.Read(s.bell, buffer[:])
 }
@@ -228,6 +233,18 @@ func (s *Server) explain(err error) {
 		s.saidError = text
 		s.Report("the jobserver gets no more slots: %s", text)
 	}
+}
+
+// catch reads a token that has come back to where it is on offer at once, if others may need its slots:
+// a client would take it again within microseconds. Whether they do need it is looked into afterwards.
+func (s *Server) catch() {
+	if s.lying > 0 || s.pipes.returns != s.pipes.offers || !s.Pool.MayBeNeeded() {
+		return
+	}
+	got, odd := take(s.pipes.offers, 1)
+	s.caught += got
+	crash.Point("returned token caught")
+	s.sayOdd(odd)
 }
 
 func (s *Server) sayOdd(n int) {

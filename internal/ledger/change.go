@@ -152,7 +152,7 @@ func (m *Memory) perform(op Op, r Ref, rec *Participant, c Counter, after Tokens
 		return err
 	}
 	crash.Point("passed on")
-	if op == OpJoin || op == OpResize {
+	if op == OpJoin || op == OpResize || rec.LongLived.Load() != 0 { // another may not be held back any more
 		m.AnnounceArrival()
 		crash.Point("arrival announced")
 	}

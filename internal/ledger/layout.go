@@ -113,7 +113,8 @@ type Participant struct {
 	Descriptor atomic.Uint32        // 1: it holds by its guard alone, which PID or a relative has open
 	condition  [ConditionBytes]byte // what the first in line waits for beside slots, up to a NUL
 	Extends    atomic.Uint64        // the ticket of the lease that these slots extend, 0 for none
-	_          [8]byte              // zero
+	LongLived  atomic.Uint32        // 1: it will not give its slots back soon: see turns.go
+	_          [4]byte              // zero
 }
 
 // A State says what a participant does.

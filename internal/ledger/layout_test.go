@@ -27,6 +27,7 @@ func TestLayoutIsFixed(t *testing.T) {
 		"bell":         {unsafe.Offsetof(rec.Bell), 92},
 		"whole":        {unsafe.Offsetof(rec.Whole), 256},
 		"extends":      {unsafe.Offsetof(rec.Extends), 304},
+		"longLived":    {unsafe.Offsetof(rec.LongLived), 312},
 	} {
 		if sizes[0] != sizes[1] {
 			t.Errorf("%s: %d instead of %d", what, sizes[0], sizes[1])

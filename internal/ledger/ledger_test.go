@@ -49,6 +49,13 @@ func every(m *Memory, r Ref) (errs []error) {
 	check(err)
 	_, _, err = m.First()
 	check(err)
+	_, err = m.IsNext(int(r), r%2 == 0)
+	check(err)
+	m.IsHeldBack(int(r))
+	turns := m.Turns()
+	for turns.Next() {
+	}
+	check(turns.Err)
 	m.Inspect(func(Fault) {})
 	newcomer, err := enlist(m, 1, 0)
 	check(err)

@@ -123,21 +123,6 @@ func (w *Walk) Next() bool {
 	return true
 }
 
-// First returns the first in line, 0 for nobody: the first waiter that is not set aside, or, if all
-// are, the head of the line.
-func (l *Ledger) First() (r Ref, rec *Participant, err error) {
-	walk := l.Line()
-	for walk.Next() {
-		if r == 0 || walk.Aside.Load() == 0 {
-			r, rec = walk.Ref, walk.Participant
-		}
-		if rec.Aside.Load() == 0 {
-			break
-		}
-	}
-	return r, rec, walk.Err
-}
-
 // IsEmpty reports whether nobody holds a slot and nobody waits.
 func (l *Ledger) IsEmpty() bool { return l.inUse.Load() == 0 && l.first.Load() == 0 }
 
