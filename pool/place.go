@@ -213,10 +213,16 @@ func (pl *place) waitFor(text string) {
 // processes at a time. A place does not move if it was called, has not looked within answerLimit,
 // and has no runnable thread. If one answers, it will attend to the gate. If none does, the next
 // are called. stepIn returns the first in line afterwards, 0 if the gate is attended to.
+//
+// A waiter that calls the roll attends to the gate meanwhile, so one of them does it at a time. If all
+// did, the called would wait for the ledger lock for longer than they may take to answer.
 func (pl *place) stepIn(now int64, v *view) (ledger.Ref, error) {
 	p := pl.pool
-	if !isOld(now, p.mem.Attended.Load()) {
+	attended := p.mem.Attended.Load()
+	if pl.called != attended { // nobody waits for an answer to this one's call
 		pl.called = 0
+	}
+	if pl.called == 0 && !isOld(now, attended) {
 		return 0, nil
 	}
 	v.limit = answerLimit
@@ -249,11 +255,12 @@ func (pl *place) stepIn(now int64, v *view) (ledger.Ref, error) {
 	if walk.Err != nil {
 		return 0, walk.Err
 	}
-	if pl.called, pl.roll = now, roll; answered {
-		pl.called = 0
-	}
 	if err := p.mem.PassOn(before); err != nil {
 		return 0, err
+	}
+	if pl.called, pl.roll = 0, nil; !answered {
+		pl.called, pl.roll = now, roll
+		p.mem.Attended.Store(now)
 	}
 	first, _, err := p.mem.First()
 	return first, err
