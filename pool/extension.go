@@ -52,11 +52,11 @@ func (p *Pool) OpenGuard() (fd int, err error) {
 func CloseGuard(fd int) error { return unix.Close(fd) }
 
 // IsNeeded reports whether others need slots that this Pool's leases hold: a request of another Pool
-// waits that was not set aside and is not held back, or the pool has shrunk and not all of its slots were given back yet. It
-// blocks for a moment if the ledger lock is taken.
+// waits that was not set aside and is not held back, or a foreign program does, or the pool has shrunk
+// and not all of its slots were given back yet. It blocks for a moment if the ledger lock is taken.
 func (p *Pool) IsNeeded() (needed bool, err error) {
 	err = p.use(func() error {
-		if needed = p.mem.Debt() > 0; needed || !p.mem.HasLine() {
+		if needed = p.isOwed(); needed || !p.mem.HasLine() {
 			return nil
 		}
 		return p.update(p.open, lockLimit, func() error {
@@ -73,10 +73,15 @@ func (p *Pool) IsNeeded() (needed bool, err error) {
 // MayBeNeeded reports whether IsNeeded may return true now. It takes no lock.
 func (p *Pool) MayBeNeeded() (may bool) {
 	p.use(func() error {
-		may = p.mem.Debt() > 0 || p.mem.HasLine()
+		may = p.isOwed() || p.mem.HasLine()
 		return nil
 	})
 	return may
+}
+
+// isOwed reports whether slots are needed by somebody who does not stand in line.
+func (p *Pool) isOwed() bool {
+	return p.mem.Debt() > 0 || p.mem.HasForeignSleeper() && p.mem.Gate.Value() == 0
 }
 
 // Room is how many slots no long-lived lease holds: see LongLived.

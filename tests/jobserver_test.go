@@ -107,6 +107,11 @@ func TestASlotThatABuildDoesNotUseIsTakenBack(t *testing.T) {
 			wantExit(t, 0, mustStart(t, poolrun(t, "-p", name, "--timeout", "30s", "--", "true")))
 			waitStatus(t, name, "an offer again", offered)
 		}
+		waiter, line := startSemWaiter(t, name)
+		wantLine(t, line, "taken")
+		wantExit(t, 0, waiter)
+		mustSem(t, "post", name)
+		waitStatus(t, name, "an offer again", offered)
 		mustRun(t, "resize", name, "1")
 		waitStatus(t, name, "one slot less", func(s status) bool { return s.InUse == 1 && s.Size == 1 })
 		mustRun(t, "resize", name, "2")
