@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"encoding/binary"
 	"fmt"
 	"os"
 	"os/exec"
@@ -22,12 +21,7 @@ var styles = []string{"fifo", "pipe"}
 // wantNoDirectories checks that nothing of a pool's jobservers is left.
 func wantNoDirectories(t testing.TB, name string) {
 	t.Helper()
-	ledger, err := os.ReadFile(ledgerOf(name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	id := binary.NativeEndian.Uint64(ledger[16:])
-	if dirs, _ := filepath.Glob(fmt.Sprintf("/dev/shm/.poolrun-jobserver.%x.*", id)); len(dirs) > 0 {
+	if dirs := jobserversOf(ledgerOf(name)); len(dirs) > 0 {
 		t.Errorf("left: %q", dirs)
 	}
 }

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -28,9 +29,26 @@ func removePools(prefix string) {
 	for _, kind := range []string{"sem.", "poolrun."} {
 		files, _ := filepath.Glob("/dev/shm/" + kind + prefix[1:] + "*")
 		for _, file := range files {
+			for _, dir := range jobserversOf(file) {
+				os.RemoveAll(dir)
+			}
 			os.RemoveAll(file)
 		}
 	}
+}
+
+// jobserversOf returns the directories of the jobservers of a pool with this ledger.
+func jobserversOf(ledger string) (dirs []string) {
+	f, err := os.OpenFile(ledger, os.O_RDONLY|syscall.O_NONBLOCK, 0) // some tests make it a FIFO
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	var id [8]byte
+	if _, err := f.ReadAt(id[:], 16); err == nil {
+		dirs, _ = filepath.Glob(fmt.Sprintf("/dev/shm/.poolrun-jobserver.%x.*", binary.NativeEndian.Uint64(id[:])))
+	}
+	return dirs
 }
 
 // newPool creates a pool and returns its name.
