@@ -148,20 +148,22 @@ func (s *Server) isStopping() bool {
 	return s.isSuspended
 }
 
-// requestMore requests a lease, if that can be had and no request stands in line yet.
+// requestMore requests a lease, if that can be had and no request stands in line yet. A request for more
+// than there can be while this build and others run would only hold up others. So it is cancelled when
+// that has become so.
 func (s *Server) requestMore(limit time.Duration, tokens int, arrivals uint32) time.Duration {
-	if s.isRequesting() {
-		return limit
-	}
-	if wait := max(time.Until(s.next), time.Until(s.retry)); wait > 0 {
-		return earlier(limit, wait)
-	}
-	// A request for more than there can be while this build and others run would hold up all others.
 	size, err := s.Pool.Size()
 	room, err2 := s.Pool.Room()
 	if more := (tokens + 1) * s.Weight; err != nil || err2 != nil || more > min(room, size-s.Slots) {
+		s.cancelRequest()
 		s.awaitArrival(arrivals)
 		return earlier(limit, lookInterval)
+	}
+	if s.isRequesting() {
+		return earlier(limit, lookInterval)
+	}
+	if wait := max(time.Until(s.next), time.Until(s.retry)); wait > 0 {
+		return earlier(limit, wait)
 	}
 	s.request()
 	return limit
