@@ -187,7 +187,10 @@ func (p *Pool) takeAtOnce(req request) (*Lease, error) {
 		}
 	}
 	if err == errBehind {
-		if _, err = p.reapFirst(); err == nil {
+		if _, err = p.reapFirst(); err == nil && req.longLived { // another may be in its way: see lookAtBuilds
+			err = p.reapLine()
+		}
+		if err == nil {
 			h, err = p.take(req)
 		}
 	}

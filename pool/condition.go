@@ -51,10 +51,13 @@ func LongLived() Option {
 	return func(r request) request { r.longLived = true; return r }
 }
 
+// heldBack is what a long-lived request waits for that is held back.
+const heldBack = "another build to end"
+
 // heldBack says what a long-lived request has to wait for before it can have free slots, "" for nothing.
 func (c *core) heldBack(req request, weight int) string {
 	if req.longLived && c.mem.IsHeldBack(weight) {
-		return "another build to end"
+		return heldBack
 	}
 	return ""
 }

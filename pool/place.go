@@ -168,6 +168,9 @@ func (pl *place) look(ctx context.Context, unmet string) (v view, err error) {
 		if err == nil && first != pl.id.r {
 			first, err = pl.stepIn(now, &v)
 		}
+		if err == nil && first != pl.id.r && pl.request.longLived {
+			held, err = pl.lookAtBuilds(weight, &v)
+		}
 		if first != pl.id.r || err != nil {
 			return err
 		}
@@ -264,6 +267,45 @@ func (pl *place) stepIn(now int64, v *view) (ledger.Ref, error) {
 	}
 	first, _, err := p.mem.First()
 	return first, err
+}
+
+// lookAtBuilds is for a long-lived waiter that does not have the first turn. Another one before it that asks
+// for more slots may be held back, and this one for no other reason. Nobody else looks at that one,
+// since all others pass it. So this one does for it what stepIn does for those that have their turn
+// before others, once a second. It returns what it waits for, if that is not slots.
+func (pl *place) lookAtBuilds(weight int, v *view) (held string, err error) {
+	p := pl.pool
+	held = p.heldBack(pl.request, weight)
+	before, _, err := p.mem.First()
+	if err != nil {
+		return "", err
+	}
+	walk := p.mem.Line()
+	for walk.Next() && walk.Ref != pl.id.r {
+		other := walk.Participant
+		if other.LongLived.Load() == 0 || other.Aside.Load() != 0 || int(other.Weight.Load()) <= weight {
+			continue
+		}
+		v.limit = min(v.limit, conditionInterval)
+		dead, err := p.isDead(other)
+		if dead && err == nil {
+			err = p.reap(walk.Ref, other)
+		}
+		switch {
+		case err != nil:
+			return "", err
+		case dead:
+		case p.isStopped(other):
+			other.Aside.Store(1)
+			p.mem.Poke(walk.Ref) // for the moment at which it moves again
+		case p.mem.IsHeldBack(int(other.Weight.Load())):
+			held = heldBack
+		}
+	}
+	if walk.Err != nil {
+		return "", walk.Err
+	}
+	return held, p.mem.PassOn(before)
 }
 
 // backInLine takes back that this place was set aside: it moves again.

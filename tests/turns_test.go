@@ -151,6 +151,52 @@ func TestBuildsThatAreHeldBackKeepTheirOrder(t *testing.T) {
 	wantEmpty(t, name)
 }
 
+// A build that is dead or stopped does not hold up others, also while a command waits.
+func TestAHeldBackBuildThatDoesNotMoveIsPassed(t *testing.T) {
+	onlyOnce(t)
+	for _, n := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP} {
+		for _, isLate := range []bool{false, true} {
+			name := newPool(t, 4)
+			release := holdSlot(t, name)
+			first := startBuild(t, name, "--", "sleep", "61")
+			waitStatus(t, name, "a build", func(s status) bool { return s.commands() == 2 })
+			heavy := startBuild(t, name, "--weight", "3", "--", "sleep", "62")
+			waitHeldBack(t, name, 2, 1)
+			whole := mustStart(t, poolrun(t, "-p", name, "--priority", "3", "--weight", "4", "--", "true"))
+			waitStatus(t, name, "a command that waits", func(s status) bool { return s.Waiting >= 2 })
+			var light *exec.Cmd
+			start := func() { light = startBuild(t, name, "--", "sleep", "63") }
+			if !isLate {
+				start()
+				waitHeldBack(t, name, 2, 2)
+			}
+			heavy.Process.Signal(n)
+			if isLate {
+				if n == syscall.SIGSTOP {
+					waitForState(t, 'T', heavy.Process.Pid)
+				}
+				start()
+			}
+			eventually(t, "its command", func() bool { return childOf(light.Process.Pid) != 0 }) // status would help
+			release()
+			for _, h := range statusOf(t, name).Holders {
+				kill(t, h.CommandPID)
+			}
+			wantSignal(t, syscall.SIGKILL, first)
+			wantSignal(t, syscall.SIGKILL, light)
+			if n == syscall.SIGSTOP {
+				heavy.Process.Signal(syscall.SIGTERM)
+				heavy.Process.Signal(syscall.SIGCONT)
+				wantSignal(t, syscall.SIGTERM, heavy)
+			} else {
+				wantSignal(t, n, heavy)
+			}
+			wantExit(t, 0, whole)
+			wantEmpty(t, name)
+		}
+	}
+}
+
 // A build does not ask for more than other builds leave, and does not stand in the way of those that need
 // less. It notices when another build has come.
 func TestABuildAsksForWhatBuildsLeave(t *testing.T) {

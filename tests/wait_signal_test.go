@@ -80,3 +80,22 @@ func ignoredHere(t *testing.T) (set uint64) {
 	}
 	return set
 }
+
+// A signal that comes just as poolrun gets its slot ends either the wait or the command.
+func TestASignalAtTheEndOfTheWaitIsNotLost(t *testing.T) {
+	name := newPool(t, 1)
+	for range 10 {
+		for _, flags := range [][]string{nil, {"--wait-tree"}, {"--jobserver"}} { // different ways to wait
+			release := holdSlot(t, name)
+			cmd := mustStart(t, poolrun(t, append(flags, "--pool", name, "--", "sleep", "100")...))
+			waitForLine(t, name, 1)
+			cmd.Process.Signal(syscall.SIGSTOP)
+			waitForState(t, 'T', cmd.Process.Pid)
+			release()
+			cmd.Process.Signal(syscall.SIGTERM)
+			cmd.Process.Signal(syscall.SIGCONT)
+			wantSignal(t, syscall.SIGTERM, cmd)
+		}
+	}
+	wantEmpty(t, name)
+}

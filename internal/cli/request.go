@@ -57,6 +57,7 @@ func (r *request) acquire(signals *supervisor.Signals, p *pool.Pool, text string
 	ctx, end := signals.Context(r.Timeout.after(time.Now()), p.Suspend)
 	defer end()
 	lease, err := r.acquireUntil(ctx, p, options, v)
+	end() // before the cause is looked at: every signal ends either the wait or the command
 	if interrupted, ok := errors.AsType[supervisor.Interrupted](context.Cause(ctx)); ok {
 		if lease != nil { // acquired just as the signal arrived
 			lease.Release()

@@ -114,9 +114,9 @@ func (m *Memory) perform(op Op, r Ref, rec *Participant, c Counter, after Tokens
 	if err != nil {
 		return err
 	}
-	from := StateFree
+	from, isLongLived := StateFree, false
 	if rec != nil {
-		from = rec.State.Load()
+		from, isLongLived = rec.State.Load(), rec.LongLived.Load() != 0
 	}
 	m.announce(op, r, c, after)
 	in := &m.intent
@@ -152,7 +152,7 @@ func (m *Memory) perform(op Op, r Ref, rec *Participant, c Counter, after Tokens
 		return err
 	}
 	crash.Point("passed on")
-	if op == OpJoin || op == OpResize || rec.LongLived.Load() != 0 { // another may not be held back any more
+	if op == OpJoin || op == OpResize || isLongLived { // another may not be held back any more
 		m.AnnounceArrival()
 		crash.Point("arrival announced")
 	}

@@ -8,6 +8,8 @@ package ledger
 func (l *Ledger) enter(r Ref, rec *Participant, s State) error {
 	switch s {
 	case StateFree:
+		rec.Extends.Store(0) // a process of version 0.1.0 may get the record, and does not know these
+		rec.LongLived.Store(0)
 		rec.next.Store(l.free.Load())
 		l.free.Store(r)
 	case StateWaiting:
