@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // inside lets a command run in a pid namespace of its own, as in a container that
@@ -143,6 +144,7 @@ func TestALaterNamespaceOfTheSameNumberHoldsNothing(t *testing.T) {
 		name := newPool(t, 1)
 		holder := mustStart(t, inside(t, poolrun(t, "--pool", name, "sleep", "1000")))
 		waitForCommand(t, name)
+		time.Sleep(30 * time.Millisecond) // two ticks, in which the kernel counts when a process has started
 		later := mustStart(t, inside(t, command(t, "sleep", "1000")))
 		var st syscall.Stat_t
 		if err := syscall.Stat(fmt.Sprintf("/proc/%d/ns/pid", later.Process.Pid), &st); err != nil {
