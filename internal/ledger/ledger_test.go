@@ -232,3 +232,21 @@ func TestRebuildDerivesWhatChangesHaveKept(t *testing.T) {
 		}
 	}
 }
+
+// A record that is free has nothing of what version 0.1.0 does not know, and so would not overwrite.
+func TestAFreeRecordHasNoNewerFields(t *testing.T) {
+	m := newMemory(t, 4)
+	r, err := enlist(m, 1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, _ := m.At(r)
+	rec.Extends.Store(1)
+	rec.LongLived.Store(1)
+	if err := m.Change(OpTake, r, CountAcquired); err != nil || rec.Extends.Load() != 1 || rec.LongLived.Load() != 1 || m.LongHeld() != 1 {
+		t.Fatal(err)
+	}
+	if err := m.Change(OpGive, r, CountReleased); err != nil || rec.Extends.Load() != 0 || rec.LongLived.Load() != 0 {
+		t.Error(err, rec.Extends.Load(), rec.LongLived.Load())
+	}
+}
