@@ -14,8 +14,9 @@ import (
 // The context takes signals out of the queue from the first call of Done until end is called. Err
 // takes none, so a loop that only polls Err is not interrupted. The caller has to call end. After
 // that, signals stay in the queue, for Run, and the cause does not change any more: a caller that goes
-// on to Run has to look at it then, or a signal could be lost. If end is not called within one second of a deadly
-// signal, the process is stuck in a call that does not obey the context, and the signal ends it.
+// on to Run has to look at it then, or a signal could be lost. If end is not called within one second
+// of a deadly signal, the process is stuck in a call that does not obey the context, and the signal
+// ends it.
 //
 // A signal that stops a process by default is handed to suspend, which has to call its argument at
 // a moment at which this process may be stopped. A nil suspend stands for any moment. Such a signal

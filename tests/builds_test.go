@@ -30,17 +30,21 @@ func wantProject(t testing.TB, path string) {
 	}
 }
 
-// newerMake returns a GNU make of version 4.4 or later, which MAKE44 can name, or "".
-func newerMake() string {
-	for _, path := range []string{os.Getenv("MAKE44"), "make"} {
+// newer returns a program of at least this version, which the variable can name, or "". The version is in
+// what it prints with --version, in this format.
+func newer(variable, name, format string, wantMajor, wantMinor int) string {
+	for _, path := range []string{os.Getenv(variable), name} {
 		out, _ := exec.Command(path, "--version").Output()
 		var major, minor int
-		if fmt.Sscanf(string(out), "GNU Make %d.%d", &major, &minor); major > 4 || major == 4 && minor >= 4 {
+		if fmt.Sscanf(string(out), format, &major, &minor); major > wantMajor || major == wantMajor && minor >= wantMinor {
 			return path
 		}
 	}
 	return ""
 }
+
+func newerMake() string  { return newer("MAKE44", "make", "GNU Make %d.%d", 4, 4) }
+func newerNinja() string { return newer("NINJA113", "ninja", "%d.%d", 1, 13) }
 
 // makes returns the programs and styles of GNU make that there are.
 func makes(t testing.TB) [][2]string {
@@ -144,18 +148,6 @@ func TestGccIsAClient(t *testing.T) {
 		wantProject(t, paths[0])
 	}
 	wantEmpty(t, name)
-}
-
-// newerNinja returns a Ninja of version 1.13 or later, which NINJA113 can name, or "".
-func newerNinja() string {
-	for _, path := range []string{os.Getenv("NINJA113"), "ninja"} {
-		out, _ := exec.Command(path, "--version").Output()
-		var major, minor int
-		if fmt.Sscanf(string(out), "%d.%d", &major, &minor); major > 1 || major == 1 && minor >= 13 {
-			return path
-		}
-	}
-	return ""
 }
 
 func TestNinjaIsAClient(t *testing.T) {

@@ -55,7 +55,6 @@ func (r *request) acquire(signals *supervisor.Signals, p *pool.Pool, text string
 		r.Nonblock, r.Timeout = true, duration{}
 	}
 	ctx, end := signals.Context(r.Timeout.after(time.Now()), p.Suspend)
-	defer end()
 	lease, err := r.acquireUntil(ctx, p, options, v)
 	end() // before the cause is looked at: every signal ends either the wait or the command
 	if interrupted, ok := errors.AsType[supervisor.Interrupted](context.Cause(ctx)); ok {
