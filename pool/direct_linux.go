@@ -241,17 +241,17 @@ func (d *Direct) Release() (err error) {
 
 var errStuck error = problem("another process has held its lock for 5s and may be stopped")
 
-// lock takes the ledger lock, for which it waits up to lockLimit.
+// lock takes the ledger lock, for which it waits up to lockLimit. On a busy machine, one look takes
+// much longer than the pause, so the clock decides when it gives up.
 func (d *Direct) lock() bool {
-	const pause = time.Millisecond
-	for range lockLimit / pause {
-		if locked, err := shm.TryLockOften(d.object.FD); locked || err != nil {
+	for end := bare.BootTime() + int64(lockLimit); ; {
+		isLast := bare.BootTime() >= end // this process may have been stopped for that long
+		if locked, err := shm.TryLockOften(d.object.FD); locked || err != nil || isLast {
 			return locked
 		}
-		interval := unix.Timespec{Nsec: int64(pause)}
-		bare.Sys(unix.SYS_NANOSLEEP, bare.Pointer(&interval), 0, 0, 0)
+		pause := unix.Timespec{Nsec: int64(time.Millisecond)}
+		bare.Sys(unix.SYS_NANOSLEEP, bare.Pointer(&pause), 0, 0, 0)
 	}
-	return false
 }
 
 // IsLost is Pool.IsLost.

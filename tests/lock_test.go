@@ -5,6 +5,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // A process that was stopped with the ledger lock holds up changes. But no poolrun hangs for
@@ -34,6 +36,33 @@ func TestAStuckLedgerLockHangsNobody(t *testing.T) {
 	}
 	unlock()
 	wantUsable(t, name)
+}
+
+// On a busy machine, the wait for a stuck ledger lock takes no longer.
+func TestBusyProcessesDoNotProlongTheWaitForTheLedgerLock(t *testing.T) {
+	var all, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		t.Fatal(err)
+	}
+	cpu := 0
+	for !all.IsSet(cpu) {
+		cpu++
+	}
+	one.Set(cpu)
+	name := newPool(t, 1)
+	holder, _, tell, _ := startListener(t, name, "read line; exit 5")
+	defer lockLedger(t, name)()
+	crowd := []*exec.Cmd{holder}
+	for range 4 {
+		crowd = append(crowd, mustStart(t, command(t, "sh", "-c", "while :; do :; done")))
+	}
+	for _, cmd := range crowd {
+		if err := unix.SchedSetaffinity(cmd.Process.Pid, &one); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tell("end")
+	wantExit(t, 5, holder)
 }
 
 // A deadline that passes while the ledger lock is taken counts as a timeout, although another
