@@ -26,10 +26,8 @@ func TestArm64(t *testing.T) {
 		t.Skip(err)
 	}
 	program := filepath.Join(t.TempDir(), "poolrun-arm64")
-	build := exec.Command("go", "build", "-ldflags", "-E poolrun_entry", "-o", program, "..")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=arm64")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := goBuild("GOARCH=arm64", "-ldflags", "-E poolrun_entry", "-o", program, ".."); err != nil {
+		t.Fatal(err)
 	}
 	t.Setenv("POOLRUN", emulator+" "+program)
 	t.Setenv("PROGRAM", program)

@@ -158,10 +158,8 @@ func main() { fmt.Println(runtime.GOMAXPROCS(0)) }
 `), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	build := exec.Command("go", "build", "-ldflags", "-E poolrun_entry", "-o", program, source)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %v\n%s", build, err, out)
+	if err := goBuild("CGO_ENABLED=0", "-ldflags", "-E poolrun_entry", "-o", program, source); err != nil {
+		t.Fatal(err)
 	}
 	if out, err := exec.Command(program).CombinedOutput(); err != nil || string(out) != "1\n" {
 		t.Errorf("GOMAXPROCS is %q: %v", out, err)

@@ -78,12 +78,20 @@ func build() (cleanUp func(), err error) {
 		{"-ldflags", "-E poolrun_entry", "-o", binaries.crashing, "-tags", "crashpoints," + tags, ".."},
 		{"-o", dir + "/", "../examples/pool_server", "../examples/pool_client"},
 	} {
-		cmd := exec.Command("go", append([]string{"build"}, args...)...)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
+		if err := goBuild("CGO_ENABLED=0", args...); err != nil {
 			os.RemoveAll(dir)
-			return nil, fmt.Errorf("%v: %v\n%s", cmd, err, out)
+			return nil, err
 		}
 	}
 	return func() { os.RemoveAll(dir) }, nil
+}
+
+// goBuild runs go build with a variable, NAME=value.
+func goBuild(variable string, args ...string) error {
+	cmd := exec.Command("go", append([]string{"build"}, args...)...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", variable)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%v: %v\n%s", cmd, err, out)
+	}
+	return nil
 }

@@ -9,7 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // inside lets a command run in a pid namespace of its own, as in a container that
@@ -144,13 +145,19 @@ func TestALaterNamespaceOfTheSameNumberHoldsNothing(t *testing.T) {
 		name := newPool(t, 1)
 		holder := mustStart(t, inside(t, poolrun(t, "--pool", name, "sleep", "1000")))
 		waitForCommand(t, name)
-		time.Sleep(30 * time.Millisecond) // two ticks, in which the kernel counts when a process has started
+		const record, namespaceAt, commandAt, seenAt = 4096 + 4*4096 + 128*4096, 40, 48, 56 // internal/ledger/layout.go
+		eventually(t, "a tick after that in which the command was seen", func() bool {
+			text := readFile(t, ledgerOf(name))
+			seen := binary.NativeEndian.Uint64([]byte(text[record+seenAt:]))
+			var now unix.Timespec
+			err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now)
+			return err == nil && seen != 0 && uint64(now.Nano())/1e7 > seen
+		})
 		later := mustStart(t, inside(t, command(t, "sleep", "1000")))
 		var st syscall.Stat_t
 		if err := syscall.Stat(fmt.Sprintf("/proc/%d/ns/pid", later.Process.Pid), &st); err != nil {
 			t.Fatal(err)
 		}
-		const record, namespaceAt, commandAt = 4096 + 4*4096 + 128*4096, 40, 48 // internal/ledger/layout.go
 		patch(t, ledgerOf(name), record+namespaceAt, binary.NativeEndian.AppendUint32(nil, uint32(st.Ino))...)
 		patch(t, ledgerOf(name), record+commandAt, binary.NativeEndian.AppendUint32(nil, 1)...)
 		kill(t, holder.Process.Pid)

@@ -117,8 +117,8 @@ func switches(t testing.TB, processes []*exec.Cmd) (counts []int) {
 	return counts
 }
 
-// If the first in line is stopped while a slot is free, the others pass it. It is served when
-// it goes on.
+// If the first in line is stopped while a slot is free, the others pass it, also a newcomer that does
+// not wait. It is served when it goes on.
 func TestAStoppedFirstInLineIsPassed(t *testing.T) {
 	name := newPool(t, 1)
 	file := filepath.Join(t.TempDir(), "order")
@@ -127,6 +127,7 @@ func TestAStoppedFirstInLineIsPassed(t *testing.T) {
 	line[0].Process.Signal(syscall.SIGSTOP)
 	release()
 	wantExit(t, 0, line[1:]...)
+	wantResult(t, poolrun(t, "--pool", name, "--nonblock", "true"), 0, "^$")
 	line[0].Process.Signal(syscall.SIGCONT)
 	wantExit(t, 0, line[0])
 	wantOrder(t, file, 1, 2, 0)

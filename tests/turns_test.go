@@ -18,6 +18,17 @@ func startBuild(t testing.TB, name string, args ...string) *exec.Cmd {
 	return mustStart(t, poolrun(t, append([]string{"-p", name, "--jobserver=pipe"}, args...)...))
 }
 
+// endBuilds kills the commands of a pool's holders, which are those of the builds.
+func endBuilds(t testing.TB, name string, builds ...*exec.Cmd) {
+	t.Helper()
+	for _, h := range statusOf(t, name).Holders {
+		kill(t, h.CommandPID)
+	}
+	for _, build := range builds {
+		wantSignal(t, syscall.SIGKILL, build)
+	}
+}
+
 func waitHeldBack(t testing.TB, name string, holders, builds int) status {
 	t.Helper()
 	return waitStatus(t, name, "a build that is held back", func(s status) bool {
@@ -69,20 +80,21 @@ func TestBuildsLeaveASlotToCommands(t *testing.T) {
 // two, that means one build at a time.
 func TestABuildIsNotHeldBackForLonger(t *testing.T) {
 	onlyOnce(t)
-	var stopped *exec.Cmd // if there is one
-	for what, makeRoom := range map[string]func(name string, build *exec.Cmd, command int){
-		"the end of the command": func(name string, build *exec.Cmd, command int) {
+	for what, makeRoom := range map[string]func(name string, build *exec.Cmd, command int) (stopped *exec.Cmd){
+		"the end of the command": func(name string, build *exec.Cmd, command int) *exec.Cmd {
 			kill(t, command)
 			wantSignal(t, syscall.SIGKILL, build)
+			return nil
 		},
-		"the end of poolrun and the command": func(name string, build *exec.Cmd, command int) {
+		"the end of poolrun and the command": func(name string, build *exec.Cmd, command int) *exec.Cmd {
 			kill(t, build.Process.Pid)
 			build.Wait()
 			waitStatus(t, name, "an orphan", func(s status) bool { return s.Holders[0].State == "orphaned" })
 			waitHeldBack(t, name, 1, 1)
 			kill(t, command)
+			return nil
 		},
-		"the end while the first in line is stopped": func(name string, build *exec.Cmd, command int) {
+		"the end while the first in line is stopped": func(name string, build *exec.Cmd, command int) *exec.Cmd {
 			heavy := mustStart(t, poolrun(t, "-p", name, "--weight", "2", "--", "true"))
 			waitStatus(t, name, "the command before the build", func(s status) bool {
 				return s.Waiting >= 2 && s.Waiters[0].PID == heavy.Process.Pid && s.Waiters[s.Waiting-1].WaitsFor == heldBack
@@ -92,13 +104,14 @@ func TestABuildIsNotHeldBackForLonger(t *testing.T) {
 			kill(t, build.Process.Pid)
 			build.Wait()
 			kill(t, command)
-			stopped = heavy
+			return heavy
 		},
-		"a larger pool": func(name string, build *exec.Cmd, command int) {
+		"a larger pool": func(name string, build *exec.Cmd, command int) *exec.Cmd {
 			mustRun(t, "resize", name, "3")
 			waitStatus(t, name, "two builds", func(s status) bool { return s.commands() == 2 })
 			kill(t, command)
 			wantSignal(t, syscall.SIGKILL, build)
+			return nil
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -108,7 +121,7 @@ func TestABuildIsNotHeldBackForLonger(t *testing.T) {
 			second := startBuild(t, name, "--", "sleep", "62")
 			waitHeldBack(t, name, 1, 1)
 			wantResult(t, poolrun(t, "-p", name, "--timeout", "30s", "--", "true"), 0, "^$")
-			makeRoom(name, first, command)
+			stopped := makeRoom(name, first, command)
 			eventually(t, "its command", func() bool { return childOf(second.Process.Pid) != 0 }) // status would help
 			s := waitStatus(t, name, "the other build", func(s status) bool { return s.commands() == 1 })
 			if s.Holders[0].Command != "sleep 62" {
@@ -119,7 +132,6 @@ func TestABuildIsNotHeldBackForLonger(t *testing.T) {
 			if stopped != nil {
 				stopped.Process.Signal(syscall.SIGCONT)
 				wantExit(t, 0, stopped)
-				stopped = nil
 			}
 			wantEmpty(t, name)
 		})
@@ -143,11 +155,7 @@ func TestBuildsThatAreHeldBackKeepTheirOrder(t *testing.T) {
 	wantSignal(t, syscall.SIGKILL, first)
 	// Together they leave one slot, which only the light one can use.
 	waitStatus(t, name, "both builds", func(s status) bool { return s.commands() == 2 && s.Waiting == 0 && s.InUse == 4 })
-	for _, h := range statusOf(t, name).Holders {
-		kill(t, h.CommandPID)
-	}
-	wantSignal(t, syscall.SIGKILL, heavy)
-	wantSignal(t, syscall.SIGKILL, light)
+	endBuilds(t, name, heavy, light)
 	wantEmpty(t, name)
 }
 
@@ -179,11 +187,7 @@ func TestAHeldBackBuildThatDoesNotMoveIsPassed(t *testing.T) {
 			}
 			eventually(t, "its command", func() bool { return childOf(light.Process.Pid) != 0 }) // status would help
 			release()
-			for _, h := range statusOf(t, name).Holders {
-				kill(t, h.CommandPID)
-			}
-			wantSignal(t, syscall.SIGKILL, first)
-			wantSignal(t, syscall.SIGKILL, light)
+			endBuilds(t, name, first, light)
 			if n == syscall.SIGSTOP {
 				heavy.Process.Signal(syscall.SIGTERM)
 				heavy.Process.Signal(syscall.SIGCONT)
@@ -210,12 +214,8 @@ func TestABuildAsksForWhatBuildsLeave(t *testing.T) {
 	light := startBuild(t, name, "--", "sleep", "62")
 	waitStatus(t, name, "both builds", func(s status) bool { return s.commands() == 3 })
 	release()
-	s := waitStatus(t, name, "the last slot in use", func(s status) bool { return s.commands() == 2 && s.InUse == 4 && s.Waiting == 0 })
-	for _, h := range s.Holders {
-		kill(t, h.CommandPID)
-	}
-	wantSignal(t, syscall.SIGKILL, heavy)
-	wantSignal(t, syscall.SIGKILL, light)
+	waitStatus(t, name, "the last slot in use", func(s status) bool { return s.commands() == 2 && s.InUse == 4 && s.Waiting == 0 })
+	endBuilds(t, name, heavy, light)
 	wantEmpty(t, name)
 }
 
@@ -236,12 +236,8 @@ func TestTheEndOfABuildIsNewsToOthers(t *testing.T) {
 			}
 		}
 		wantSignal(t, syscall.SIGKILL, ended)
-		s = waitStatus(t, name, "the heavy build", func(s status) bool { return s.commands() == 2 && s.Waiting <= 1 })
-		for _, h := range s.Holders {
-			kill(t, h.CommandPID)
-		}
-		wantSignal(t, syscall.SIGKILL, idle)
-		wantSignal(t, syscall.SIGKILL, heavy)
+		waitStatus(t, name, "the heavy build", func(s status) bool { return s.commands() == 2 && s.Waiting <= 1 })
+		endBuilds(t, name, idle, heavy)
 		wantEmpty(t, name)
 	}
 }

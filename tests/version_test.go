@@ -44,10 +44,8 @@ func TestAProgramWithCgoAndTheEntryPointSaysWhy(t *testing.T) {
 		t.Skip(err)
 	}
 	program := filepath.Join(t.TempDir(), "poolrun")
-	build := exec.Command("go", "build", "-ldflags", "-E poolrun_entry", "-o", program, "..")
-	build.Env = append(os.Environ(), "CGO_ENABLED=1")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := goBuild("CGO_ENABLED=1", "-ldflags", "-E poolrun_entry", "-o", program, ".."); err != nil {
+		t.Fatal(err)
 	}
 	wantResult(t, command(t, program, "version"), 2, `^poolrun: .* build with CGO_ENABLED=0\n$`)
 }

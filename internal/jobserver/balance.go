@@ -152,6 +152,10 @@ func (s *Server) isStopping() bool {
 // than there can be while this build and others run would only hold up others. So it is cancelled when
 // that has become so.
 func (s *Server) requestMore(limit time.Duration, tokens int, arrivals uint32) time.Duration {
+	isRequesting := s.isRequesting()
+	if wait := max(time.Until(s.next), time.Until(s.retry)); !isRequesting && wait > 0 {
+		return earlier(limit, wait)
+	}
 	size, err := s.Pool.Size()
 	room, err2 := s.Pool.Room()
 	if more := (tokens + 1) * s.Weight; err != nil || err2 != nil || more > min(room, size-s.Slots) {
@@ -159,11 +163,8 @@ func (s *Server) requestMore(limit time.Duration, tokens int, arrivals uint32) t
 		s.awaitArrival(arrivals)
 		return earlier(limit, lookInterval)
 	}
-	if s.isRequesting() {
+	if isRequesting {
 		return earlier(limit, lookInterval)
-	}
-	if wait := max(time.Until(s.next), time.Until(s.retry)); wait > 0 {
-		return earlier(limit, wait)
 	}
 	s.request()
 	return limit

@@ -100,7 +100,7 @@ func (l *Ledger) IsNext(rank int, longLived bool) (bool, error) {
 	turns := l.Turns()
 	walk := &turns.Walk // in the order of the line, and so of ranks
 	for walk.Next() && walk.Rank() <= rank {
-		if heldBack := turns.isHeldBack(); walk.Aside.Load() == 0 && (longLived || !heldBack) {
+		if walk.Aside.Load() == 0 && (longLived || !turns.isHeldBack()) {
 			return false, nil
 		}
 	}
