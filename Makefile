@@ -1,4 +1,5 @@
-# make               Build ./poolrun, ./pool_server and ./pool_client.
+# make               Build ./poolrun, ./poolrun-etcd, ./pool_server and ./pool_client.
+# make cluster       Build ./poolrun-etcd, which poolrun needs for pools on etcd.
 # make demo          Show poolrun at work.
 # make test          Run all tests.
 # make check         Check a change: format, vet, staticcheck, the packages' tests with the race detector,
@@ -48,21 +49,27 @@ ldflags := -s -w -E poolrun_entry -X $(cli).version=$(VERSION) -X $(cli).commit=
 # The program that makes a release runs on this machine, whatever GOOS and GOARCH are.
 release := SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) GOOS= GOARCH= $(GO) run ./internal/release -version '$(VERSION)' -arch '$(ARCH)'
 
-.PHONY: all poolrun pool_server pool_client demo test check storm bench bench-quick bench-compare plots install dist deb clean
+.PHONY: all poolrun poolrun-etcd cluster pool_server pool_client demo test check storm bench bench-quick bench-compare plots install dist deb clean
 .DEFAULT_GOAL := all
 # dist and deb write checksums into the same file.
 .NOTPARALLEL:
 
-all: poolrun pool_server pool_client
+all: poolrun poolrun-etcd pool_server pool_client
 
 # The target is phony because the go command itself decides what to rebuild.
 poolrun:
 	$(build) -ldflags '$(ldflags)' -o $@ .
 
+# A module of its own, so that nothing else needs the modules of etcd.
+poolrun-etcd:
+	cd cluster && $(build) -ldflags '-s -w -X main.version=$(VERSION)' -o ../$@ .
+
+cluster: poolrun-etcd
+
 pool_server pool_client:
 	$(build) -ldflags '-s -w' -o $@ ./examples/$@
 
-demo: all
+demo: poolrun pool_server pool_client
 	./run_demo.sh --mode=golden
 	./run_demo.sh --mode=failure; test $$? -eq 2
 
@@ -112,4 +119,4 @@ dist deb:
 	$(release) $@ $(build) -ldflags '$(ldflags)'
 
 clean:
-	rm -rf poolrun pool_server pool_client build dist
+	rm -rf poolrun poolrun-etcd pool_server pool_client build dist

@@ -209,8 +209,8 @@ func (p *Pool) takeAtOnce(req request) (*Lease, error) {
 		if p.fits(p.weightOf(req)) {
 			return nil, &Error{p.name, ErrBusy, errors.New("others wait for it already")}
 		}
-	case errNotYet:
-		return nil, &Error{p.name, errNotYet, waitsFor{text: cmp.Or(p.heldBack(req, p.weightOf(req)), req.unmet, p.describeDelay())}}
+	case ErrNotYet:
+		return nil, &Error{p.name, ErrNotYet, waitsFor{text: cmp.Or(p.heldBack(req, p.weightOf(req)), req.unmet, p.describeDelay())}}
 	}
 	return nil, explain(p.name, err)
 }

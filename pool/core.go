@@ -62,7 +62,7 @@ func (c *core) take(req request) (h holding, err error) {
 		return h, ErrBusy
 	}
 	if c.heldBack(req, weight) != "" || req.unmet != "" || c.mem.DelayLeft(c.mem.Clock.Now()) > 0 {
-		return h, errNotYet
+		return h, ErrNotYet
 	}
 	if h, err = c.claimRecord(req); err != nil {
 		return h, err

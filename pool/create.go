@@ -20,6 +20,7 @@ const (
 	MaxSlots        = ledger.MaxSlots
 	MaxParticipants = ledger.MaxParticipants // holders and waiters
 	MaxItemBytes    = ledger.MaxItemBytes
+	MaxDelay        = ledger.MaxDelay     // between two starts
 	MaxCommandBytes = ledger.CommandBytes // of the text that Status shows for a participant
 )
 

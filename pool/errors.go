@@ -56,11 +56,11 @@ func (k *kind) Unwrap() error {
 // errBehind is ErrBusy for a newcomer that has a waiter before it.
 var errBehind error = &kind{"no free slot in pool %s", nil}
 
-// errNotYet is ErrBusy for a newcomer that could have slots, but has to wait for a condition or for the
-// pool's delay, and errTooLate goes with a deadline for a waiter like that.
+// ErrNotYet is ErrBusy for a newcomer that could have slots, but has to wait for a condition or for the
+// pool's delay. ErrTooLate goes with context.DeadlineExceeded for a waiter like that.
 var (
-	errNotYet  error = &kind{"cannot start in pool %s yet", &ErrBusy}
-	errTooLate error = &kind{"cannot start in pool %s yet", nil}
+	ErrNotYet  error = &kind{"cannot start in pool %s yet", &ErrBusy}
+	ErrTooLate error = &kind{"cannot start in pool %s yet", nil}
 )
 
 // A problem is an error of bare Go that is not of a special kind.

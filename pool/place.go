@@ -75,7 +75,7 @@ func (pl *place) lookAndSleep(ctx context.Context, unmet string) (*Lease, error)
 // explainWait adds to the error of a deadline what the place waited for beside slots.
 func (pl *place) explainWait(err error) error {
 	if pl.request.unmet != "" && errors.Is(err, context.DeadlineExceeded) {
-		return &Error{pl.pool.name, errTooLate, waitsFor{pl.request.unmet, err}}
+		return &Error{pl.pool.name, ErrTooLate, waitsFor{pl.request.unmet, err}}
 	}
 	return err
 }

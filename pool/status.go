@@ -15,10 +15,10 @@ import (
 // A Status describes a pool at one moment.
 type Status struct {
 	Name      string
-	Size      int // slots
-	InUse     int // slots held, not processes
-	Available int // the semaphore's value
-	Mode      fs.FileMode
+	Size      int         // slots
+	InUse     int         // slots held, not processes
+	Available int         // the semaphore's value
+	Mode      fs.FileMode // 0 if the pool has no files
 	Created   time.Time
 	Taken     time.Time // when this status was taken
 	Draining  bool
@@ -40,6 +40,7 @@ type Holder struct {
 	User       string // its name or number
 	Orphaned   bool   // PID is gone, and its command, or what that has left, lives on
 	Descriptor bool   // PID, or a relative of it, holds the slots by an open descriptor: see HandOver
+	Host       string // the machine it runs on, if several share the pool
 	Acquired   time.Time
 	Command    string
 	uid        uint32
@@ -48,6 +49,7 @@ type Holder struct {
 // A Waiter stands in line.
 type Waiter struct {
 	PID       int
+	Host      string // the machine it runs on, if several share the pool
 	User      string
 	Weight    int
 	Whole     bool // it asks for all slots that the pool has when its turn comes

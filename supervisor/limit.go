@@ -15,6 +15,7 @@ type runLimit struct {
 	next   int64 // when the next signal is due
 	after  time.Duration
 	passed bool // SIGTERM was sent
+	killed bool // SIGKILL was sent
 }
 
 func newRunLimit(most, killAfter time.Duration) (l runLimit) {
@@ -31,11 +32,15 @@ func (l *runLimit) setNext(after time.Duration) {
 	}
 }
 
+// isDue reports whether a signal is due.
+func (l *runLimit) isDue() bool { return l.next != 0 && bare.BootTime() >= l.next }
+
 // enforce sends what is due by a function, which signals the whole job.
 func (l *runLimit) enforce(signal func(syscall.Signal)) {
 	switch {
-	case l.next == 0 || bare.BootTime() < l.next:
+	case !l.isDue():
 	case l.passed:
+		l.killed = true
 		signal(unix.SIGKILL)
 		l.setNext(killInterval) // for what was just being forked
 	default:

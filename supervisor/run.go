@@ -41,6 +41,11 @@ type Command struct {
 	// after the clock does, means never. This process becomes a child subreaper.
 	MaxRuntime, KillAfter time.Duration
 
+	// Deadline, unless nil, ends the command as MaxRuntime does, at times that it says. Confirm, unless
+	// nil, is called before it does, and may move the deadline.
+	Deadline *Deadline
+	Confirm  func()
+
 	// WaitTree makes Run return only after every process has ended that the command has started,
 	// daemons included. After the command itself has ended, signals are passed on to all that is
 	// left, and Poll is called with the pid of one of these processes. MaxRuntime then applies to
@@ -70,7 +75,7 @@ func (s *Signals) Run(c Command) (Status, error) {
 		return Status{}, Interrupted{n}
 	}
 	var all tree
-	if c.WaitTree || c.MaxRuntime > 0 {
+	if c.WaitTree || c.MaxRuntime > 0 || c.Deadline != nil {
 		var err error
 		if all, err = beginTree(); err != nil && c.WaitTree {
 			return Status{}, fmt.Errorf("%w: %w", ErrNoTree, err)
@@ -80,7 +85,7 @@ func (s *Signals) Run(c Command) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	limit := newRunLimit(c.MaxRuntime, c.KillAfter)
+	limit, deadline := newRunLimit(c.MaxRuntime, c.KillAfter), runLimit{}
 	run := supervision{queue: &s.queue, pid: pid, limit: limit.next, leavesStops: c.Suspend != nil}
 	run.begin()
 	polls := poller{poll: c.Poll}
@@ -112,18 +117,25 @@ func (s *Signals) Run(c Command) (Status, error) {
 		}
 		reported = run.refused
 		if isOver {
-			return Status{status, limit.passed}, nil
+			return Status{status, limit.passed, deadline.passed}, nil
 		}
-		limit.enforce(func(n syscall.Signal) {
+		signal := func(n syscall.Signal) {
 			if c.WaitTree {
 				all.signalAll(&run, n)
 			} else {
 				all.signalJob(&run, n)
 			}
-		})
+		}
+		limit.enforce(signal)
 		run.limit = limit.next
+		if c.Deadline.limit(&deadline); deadline.isDue() && c.Confirm != nil {
+			c.Confirm()
+			c.Deadline.limit(&deadline)
+		}
+		deadline.enforce(signal)
+		c.Deadline.limit(&deadline)
 		polls.look(run.pid)
-		s.queue.wait(limit.orEarlier(polls.next))
+		s.queue.wait(deadline.orEarlier(limit.orEarlier(polls.next)))
 	}
 }
 

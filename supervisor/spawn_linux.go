@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -43,24 +44,27 @@ func (c Command) exec(pending *siginfos, try func(*spawned)) error {
 const shell = "/bin/sh"
 
 func (c Command) execOnce(pending *siginfos, try func(*spawned)) error {
-	path, err := syscall.BytePtrFromString(c.Path)
+	s, err := c.prepare()
 	if err != nil {
 		return err
 	}
-	argv, err := syscall.SlicePtrFromStrings(c.Args)
-	if err != nil {
-		return err
-	}
-	envp, err := syscall.SlicePtrFromStrings(c.Env)
-	if err != nil {
-		return err
-	}
-	s := &spawned{path: path, argv: &argv[0], envp: &envp[0], inherit: c.Inherit, pending: pending, handled: ^signalSet(0)}
+	s.inherit, s.pending, s.handled = c.Inherit, pending, ^signalSet(0)
 	if c.DieWithParent {
 		s.parent = ownPID()
 	}
 	try(s)
 	return bare.Error(s.errno)
+}
+
+// prepare returns the arguments of execve(2).
+func (c Command) prepare() (*spawned, error) {
+	path, err1 := syscall.BytePtrFromString(c.Path)
+	argv, err2 := syscall.SlicePtrFromStrings(c.Args)
+	envp, err3 := syscall.SlicePtrFromStrings(c.Env)
+	if err := cmp.Or(err1, err2, err3); err != nil {
+		return nil, err
+	}
+	return &spawned{path: path, argv: &argv[0], envp: &envp[0]}, nil
 }
 
 // A spawned holds what a process needs to become the command. A child shares it, and all that it
@@ -74,8 +78,13 @@ type spawned struct {
 	handled   signalSet // signals that this process handles
 	scheduler schedAttr
 	parent    int           // unless 0, the process whose end has to kill the command
+	null      int           // of a Companion: /dev/null
+	moved     [maxFiles]int // of a Companion: where inherit has gone in between
 	errno     syscall.Errno // of execve(2)
 }
+
+// maxFiles is how many descriptors a Companion can inherit.
+const maxFiles = 4
 
 // spawn is bare Go. It starts a command as vfork(2) and execve(2) would: the child runs in this
 // process's memory, and this thread goes on when the child has exec'd or ended. It returns the

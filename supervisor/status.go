@@ -6,6 +6,7 @@ import "syscall"
 type Status struct {
 	wait     syscall.WaitStatus
 	timedOut bool
+	expired  bool
 }
 
 // statusUnknown stands for a status that was lost: an exit status of 2.
@@ -13,6 +14,9 @@ const statusUnknown syscall.WaitStatus = exitFailure << 8
 
 // TimedOut reports whether the command got a signal because its MaxRuntime was over.
 func (s Status) TimedOut() bool { return s.timedOut }
+
+// Expired reports whether the command got a signal because its Deadline had come.
+func (s Status) Expired() bool { return s.expired }
 
 // Signal returns the signal that ended the command, and whether a signal did.
 func (s Status) Signal() (n syscall.Signal, ok bool) {

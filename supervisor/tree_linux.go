@@ -35,12 +35,15 @@ func beginTree() (t tree, err error) {
 	return t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 }
 
+// isStranger reports whether a process is not part of the tree.
+func (t tree) isStranger(r relative) bool { return r.isIn(t.strangers) || isCompanion(r) }
+
 // processes lists the processes of the tree, parents first. The list is a look at /proc, which can miss
 // a process that has just been started.
 func (t tree) processes() (list []relative) {
 	in := map[int]bool{ownPID(): true} // this process, and those of the tree
 	for _, r := range descendants() {
-		if in[r.parent] && !r.isIn(t.strangers) {
+		if in[r.parent] && !t.isStranger(r) {
 			in[r.pid] = true
 			list = append(list, r)
 		}
@@ -90,7 +93,7 @@ func (t tree) step(run *supervision) (ended bool) {
 		}
 		run.pid = nobody
 	}
-	if len(t.strangers) > 0 && t.onlyStrangersAreLeft() {
+	if (len(t.strangers) > 0 || hasCompanions()) && t.onlyStrangersAreLeft() {
 		return true
 	}
 	if run.pid == nobody {
@@ -117,7 +120,7 @@ func (t tree) onlyStrangersAreLeft() bool {
 		}
 		for _, text := range strings.Fields(string(children)) {
 			pid, _ := strconv.Atoi(text)
-			if r, ok := readRelative(pid); ok && !r.isIn(t.strangers) {
+			if r, ok := readRelative(pid); ok && !t.isStranger(r) {
 				return false
 			}
 		}

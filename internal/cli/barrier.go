@@ -8,7 +8,7 @@ import (
 )
 
 type barrierCommand struct {
-	Name    poolName   `arg:"" complete:"nothing" help:"The barrier, named like a pool."`
+	Name    localName  `arg:"" complete:"nothing" help:"The barrier, named like a pool."`
 	Parties partyCount `required:"" placeholder:"N" help:"Wait until N callers have arrived. All of them must give the same N, 1 to 4096."`
 	Timeout duration   `short:"w" placeholder:"DUR" help:"Wait at most DUR, then take the arrival back and exit with code 75."`
 }

@@ -68,8 +68,10 @@ func completionOf(value *kong.Value) completion {
 		return completion{completeWords, value.EnumSlice()}
 	}
 	switch value.Target.Interface().(type) {
-	case poolName:
+	case poolName, localName, placeName:
 		return completion{kind: completePool}
+	case listPlace:
+		return completion{completeWords, []string{"etcd:///", "etcds:///"}}
 	case signalName:
 		return completion{completeWords, signalNames()}
 	}

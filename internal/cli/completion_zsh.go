@@ -76,7 +76,7 @@ func zshArgument(arg *kong.Value) string {
 func zshAction(value *kong.Value) string {
 	switch c := completionOf(value); c.kind {
 	case completeWords:
-		return "(" + strings.Join(c.words, " ") + ")"
+		return "(" + zshEscape(strings.Join(c.words, " ")) + ")"
 	case completePool:
 		return "_poolrun_pools"
 	case completeSlot:

@@ -24,8 +24,8 @@ func (c *destroyCommand) execute(io.Writer) (exit, error) {
 	if c.Timeout.isGiven && !c.Drain {
 		return exit{}, usageError{errors.New("--timeout needs --drain")}
 	}
-	p, err := pool.OpenToManage(c.Name.String())
-	if c.Force && (errors.Is(err, pool.ErrDamaged) || errors.Is(err, pool.ErrVersion) || errors.Is(err, pool.ErrPermission)) {
+	p, err := openToManage(c.Name)
+	if c.Force && !c.Name.isRemote() && (errors.Is(err, pool.ErrDamaged) || errors.Is(err, pool.ErrVersion) || errors.Is(err, pool.ErrPermission)) {
 		return exit{}, pool.Remove(c.Name.String())
 	}
 	if err != nil {

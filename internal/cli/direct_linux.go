@@ -101,6 +101,9 @@ func (d *directRun) parse(argc int, argv, environ **byte) (why string) {
 		return "the arguments are not those of an ordinary run"
 	}
 	run := &d.run
+	if run.Pool.isRemote() {
+		return "several machines share the pool"
+	}
 	if run.Command[0] == "--" {
 		run.Command = run.Command[1:]
 	}

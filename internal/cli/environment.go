@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -20,6 +21,14 @@ const (
 // mostItemBytes is how long the value of itemVariable can be: MAX_ARG_STRLEN of linux/binfmts.h limits
 // an entry of the environment.
 const mostItemBytes = 128<<10 - len(itemVariable+"=") - 1
+
+// checkItems returns an error if items do not fit into itemVariable.
+func checkItems(items []string) error {
+	if n := len(joinItems(items)); n > mostItemBytes {
+		return fmt.Errorf("the items of %d slots are too long for %s: they have %d bytes, and %d fit", len(items), itemVariable, n, mostItemBytes)
+	}
+	return nil
+}
 
 // An environment is what poolrun itself reads of its environment.
 type environment struct {

@@ -24,7 +24,7 @@ poolrun evict /db --slot 1 --signal HUP`
 }
 
 func (c *evictCommand) execute(out io.Writer) (exit, error) {
-	p, err := pool.OpenToManage(c.Name.String())
+	p, err := openToManage(c.Name)
 	if err != nil {
 		return exit{}, err
 	}

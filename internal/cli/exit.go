@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/poolrun/poolrun/internal/engine"
 	"github.com/poolrun/poolrun/pool"
 	"github.com/poolrun/poolrun/supervisor"
 )
@@ -134,6 +135,9 @@ func hint(err error) string {
 	if closed, ok := errors.AsType[closedError](err); ok {
 		return fmt.Sprintf("some shells, such as ksh, close it for commands: add %d<&%d to the command", closed.descriptor, closed.descriptor)
 	}
+	if program, ok := engine.Missing(err); ok {
+		return fmt.Sprintf("install the package %s, or put the program beside poolrun", program)
+	}
 	about, ok := errors.AsType[*pool.Error](err)
 	if !ok {
 		return ""
@@ -142,7 +146,7 @@ func hint(err error) string {
 	case pool.ErrNotExist:
 		return fmt.Sprintf("create it with %q", "poolrun init "+about.Pool+" --size N")
 	case pool.ErrDamaged:
-		if errors.As(err, new(beyondRepair)) {
+		if errors.As(err, new(beyondRepair)) || engine.IsURL(about.Pool) {
 			return fmt.Sprintf("remove it with %q, and create it again", "poolrun destroy --force "+about.Pool)
 		}
 		return fmt.Sprintf("mend it with %q", "poolrun repair "+about.Pool)

@@ -32,6 +32,7 @@ type statusJSON struct {
 type holderJSON struct {
 	Slots       []int     `json:"slots"`
 	Item        string    `json:"item"`
+	Host        string    `json:"host,omitempty"`
 	PID         int       `json:"pid"`
 	CommandPID  *int      `json:"command_pid"` // null until the command runs, since kill(2) would take 0 for the caller's group
 	User        string    `json:"user"`
@@ -44,6 +45,7 @@ type holderJSON struct {
 
 type waiterJSON struct {
 	Position      int       `json:"position"`
+	Host          string    `json:"host,omitempty"`
 	PID           int       `json:"pid"`
 	User          string    `json:"user"`
 	Weight        int       `json:"weight"`
@@ -79,7 +81,7 @@ func toJSON(s pool.Status) statusJSON {
 	n := s.Counters
 	j := statusJSON{
 		Name: s.Name, Size: s.Size, InUse: s.InUse, Available: s.Available, Waiting: len(s.Waiters),
-		Mode: fmt.Sprintf("%04o", s.Mode), Created: s.Created.UTC().Truncate(time.Second),
+		Mode: modeOf(s), Created: s.Created.UTC().Truncate(time.Second),
 		Holders: []holderJSON{}, Waiters: []waiterJSON{},
 		Counters: countersJSON{n.Acquired, n.Released, n.TimedOut, n.Busy, n.Cancelled, n.Reclaimed},
 		Waits:    timesToJSON(s.Waits), Holds: timesToJSON(s.Holds),
@@ -91,14 +93,14 @@ func toJSON(s pool.Status) statusJSON {
 			command = &h.CommandPID
 		}
 		j.Holders = append(j.Holders, holderJSON{
-			Slots: h.Slots, Item: joinItems(h.Items), PID: h.PID, CommandPID: command,
+			Slots: h.Slots, Item: joinItems(h.Items), Host: h.Host, PID: h.PID, CommandPID: command,
 			User: h.User, Weight: len(h.Slots), State: stateOf(h),
 			Acquired: h.Acquired.UTC().Truncate(time.Second), HeldSeconds: s.Taken.Sub(h.Acquired).Seconds(), Command: h.Command,
 		})
 	}
 	for i, w := range s.Waiters {
 		j.Waiters = append(j.Waiters, waiterJSON{
-			Position: i + 1, PID: w.PID, User: w.User, Weight: w.Weight, Priority: w.Priority,
+			Position: i + 1, Host: w.Host, PID: w.PID, User: w.User, Weight: w.Weight, Priority: w.Priority,
 			Since: w.Since.UTC().Truncate(time.Second), WaitedSeconds: s.Taken.Sub(w.Since).Seconds(), Command: w.Command, WaitsFor: waitsFor(w),
 		})
 	}
@@ -106,11 +108,19 @@ func toJSON(s pool.Status) statusJSON {
 }
 
 func timesToJSON(t pool.Times) timesJSON {
-	j := timesJSON{Sum: t.Sum.Seconds(), Max: t.Max.Seconds(), Count: t.Count}
+	j := timesJSON{Sum: t.Sum.Seconds(), Max: t.Max.Seconds(), Count: t.Count, Buckets: []bucketJSON{}}
 	for _, b := range t.Buckets {
 		j.Buckets = append(j.Buckets, bucketJSON{b.Limit.Seconds(), b.Count})
 	}
 	return j
+}
+
+// modeOf is the mode of a pool's files in octal, "" if it has none.
+func modeOf(s pool.Status) string {
+	if s.Mode == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%04o", s.Mode)
 }
 
 // joinItems joins items as POOLRUN_ITEM does.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"encoding"
 	"errors"
 	"fmt"
 	"io"
@@ -56,6 +57,8 @@ func newParser(commands *commandLine, options ...kong.Option) *kong.Kong {
 		kong.Writers(os.Stdout, os.Stderr),
 		kong.KindMapper(reflect.String, kong.MapperFunc(decodeString)),
 		kong.TypeMapper(reflect.TypeFor[poolName](), kong.MapperFunc(decodeName)),
+		kong.TypeMapper(reflect.TypeFor[localName](), kong.MapperFunc(decodeName)),
+		kong.TypeMapper(reflect.TypeFor[placeName](), kong.MapperFunc(decodeName)),
 	)...)
 	if err != nil {
 		panic(err) // a mistake in the struct tags
@@ -79,7 +82,7 @@ func decodeName(ctx *kong.DecodeContext, target reflect.Value) error {
 	if err != nil {
 		return err
 	}
-	return target.Addr().Interface().(*poolName).UnmarshalText([]byte(token.String()))
+	return target.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(token.String()))
 }
 
 // helpCommand stands for a command line with --help, after the help was written.

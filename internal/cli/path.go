@@ -8,7 +8,7 @@ import (
 )
 
 type pathCommand struct {
-	Name poolName `arg:"" help:"The pool."`
+	Name localName `arg:"" help:"The pool."`
 }
 
 func (*pathCommand) examples() string {

@@ -13,8 +13,30 @@ import (
 // reportInterval is how often --verbose reports what poolrun waits for.
 const reportInterval = 30 * time.Second
 
+// A watched pool is one in whose line this process waits.
+type watched interface {
+	Status() (pool.Status, error)
+}
+
+// showWait returns a function that shows what poolrun waits for, until ctx is done or end is called. It
+// is nil if nothing is to be shown.
+func (v verbosity) showWait(ctx context.Context, p watched) (show, end func()) {
+	ctx, stop := context.WithCancel(ctx)
+	var line waitLine
+	switch {
+	case v.Verbose:
+		show = func() { go reportWait(ctx, p) }
+	case !v.Quiet && isTerminal(2):
+		show = func() { go line.show(ctx, p) }
+	}
+	return show, func() {
+		line.end() // the terminal is the command's then
+		stop()
+	}
+}
+
 // reportWait reports what poolrun waits for, at once and then at intervals, until ctx is done.
-func reportWait(ctx context.Context, p *pool.Pool) {
+func reportWait(ctx context.Context, p watched) {
 	ticker := time.NewTicker(reportInterval)
 	defer ticker.Stop()
 	for {
@@ -30,19 +52,20 @@ func reportWait(ctx context.Context, p *pool.Pool) {
 }
 
 // describeOwnWait describes what this process waits for, "" for nothing.
-func describeOwnWait(p *pool.Pool) string {
+func describeOwnWait(p watched) string {
 	s, err := p.Status()
 	if err != nil {
 		return ""
 	}
-	return describeWait(s, os.Getpid())
+	host, _ := os.Hostname()
+	return describeWait(s, host, os.Getpid())
 }
 
-// describeWait describes what a process waits for. It returns "" if the process does not wait.
-func describeWait(s pool.Status, pid int) string {
+// describeWait describes what a process of a host waits for. It returns "" if the process does not wait.
+func describeWait(s pool.Status, host string, pid int) string {
 	for i, w := range s.Waiters {
 		switch {
-		case w.PID != pid:
+		case w.PID != pid || w.Host != "" && w.Host != host:
 		case w.Condition != "":
 			return fmt.Sprintf("waiting in pool %s for %s", s.Name, w.Condition)
 		default:

@@ -14,8 +14,8 @@ type beyondRepair struct{ error }
 func (b beyondRepair) Unwrap() error { return b.error }
 
 type repairCommand struct {
-	Name  poolName `arg:"" help:"The pool."`
-	Force bool     `help:"Put missing slots back although another program may hold them, and take back slots whose holder cannot be seen from here."`
+	Name  localName `arg:"" help:"The pool."`
+	Force bool      `help:"Put missing slots back although another program may hold them, and take back slots whose holder cannot be seen from here."`
 }
 
 func (*repairCommand) examples() string { return "poolrun repair /db" }

@@ -51,9 +51,7 @@ func (r *request) acquire(signals *supervisor.Signals, p *pool.Pool, text string
 		return nil, err
 	}
 	options = append(options, also...)
-	if r.Timeout == (duration{isGiven: true}) {
-		r.Nonblock, r.Timeout = true, duration{}
-	}
+	r.normalize()
 	ctx, end := signals.Context(r.Timeout.after(time.Now()), p.Suspend)
 	lease, err := r.acquireUntil(ctx, p, options, v)
 	end() // before the cause is looked at: every signal ends either the wait or the command
@@ -66,6 +64,13 @@ func (r *request) acquire(signals *supervisor.Signals, p *pool.Pool, text string
 	return lease, err
 }
 
+// normalize makes --nonblock of --timeout 0.
+func (r *request) normalize() {
+	if r.Timeout == (duration{isGiven: true}) {
+		r.Nonblock, r.Timeout = true, duration{}
+	}
+}
+
 func (r *request) acquireUntil(ctx context.Context, p *pool.Pool, options []pool.Option, v verbosity) (*pool.Lease, error) {
 	if r.MaxWaiting.isGiven {
 		options = append(options, pool.WithMaxWaiting(r.MaxWaiting.number))
@@ -73,30 +78,25 @@ func (r *request) acquireUntil(ctx context.Context, p *pool.Pool, options []pool
 	if r.Nonblock {
 		ctx.Done() // take signals: the process that has the ledger lock may be stopped
 		lease, err := p.TryAcquire(options...)
-		return lease, r.explain(err, p, v)
+		return lease, r.explain(err, p.Name(), v)
 	}
-	progress, stop := context.WithCancel(ctx)
-	defer stop()
-	var line waitLine
-	defer line.end() // the terminal is the command's then
-	switch {
-	case v.Verbose:
-		options = append(options, pool.OnWait(func() { go reportWait(progress, p) }))
-	case !v.Quiet && isTerminal(2):
-		options = append(options, pool.OnWait(func() { go line.show(progress, p) }))
+	onWait, end := v.showWait(ctx, p)
+	defer end()
+	if onWait != nil {
+		options = append(options, pool.OnWait(onWait))
 	}
 	lease, err := p.Acquire(ctx, options...)
-	return lease, r.explain(err, p, v)
+	return lease, r.explain(err, p.Name(), v)
 }
 
-// explain makes a busyError of an error that means that there was no slot in time.
-func (r *request) explain(err error, p *pool.Pool, v verbosity) error {
+// explain makes a busyError of an error that means that there was no slot of a pool in time.
+func (r *request) explain(err error, name string, v verbosity) error {
 	text := ""
 	switch about, _ := errors.AsType[*pool.Error](err); {
 	case errors.Is(err, context.DeadlineExceeded) && about != nil: // slots were not the reason
 		text = fmt.Sprintf("%v (gave up after %v)", about, r.Timeout)
 	case errors.Is(err, context.DeadlineExceeded):
-		text = fmt.Sprintf("no free slot in pool %s within %v", p.Name(), r.Timeout)
+		text = fmt.Sprintf("no free slot in pool %s within %v", name, r.Timeout)
 	case errors.Is(err, pool.ErrBusy):
 		text = err.Error()
 	default:
@@ -119,23 +119,29 @@ func (r *request) options(text string) ([]pool.Option, error) {
 // conditions returns the conditions that hold the first in line. It returns an error if they cannot be
 // checked.
 func (r *request) conditions() (options []pool.Option, err error) {
+	if err := r.checkConditions(); err != nil {
+		return nil, err
+	}
 	if want := r.Memfree.bytes; want > 0 {
-		if _, err := machine.AvailableMemory(); err != nil {
-			return nil, fmt.Errorf("cannot find out how much memory is available: %w", err)
-		}
-		options = append(options, pool.WithCondition(r.Memfree.String()+" of free memory", func() bool {
-			available, err := machine.AvailableMemory()
-			return err == nil && available >= want
-		}))
+		options = append(options, pool.WithCondition(machine.MemoryText(r.Memfree.String()), func() bool { return machine.HasMemory(want) }))
 	}
 	if limit := float64(r.Load); limit > 0 {
-		if _, err := machine.Load(); err != nil {
-			return nil, fmt.Errorf("cannot find out the load: %w", err)
-		}
-		options = append(options, pool.WithCondition(fmt.Sprintf("a load below %.4g", limit), func() bool {
-			load, err := machine.Load()
-			return err == nil && load < limit
-		}))
+		options = append(options, pool.WithCondition(machine.LoadText(limit), func() bool { return machine.IsBelow(limit) }))
 	}
 	return options, nil
+}
+
+// checkConditions returns an error if what the conditions are about cannot be found out.
+func (r *request) checkConditions() error {
+	if r.Memfree.bytes > 0 {
+		if _, err := machine.AvailableMemory(); err != nil {
+			return fmt.Errorf("cannot find out how much memory is available: %w", err)
+		}
+	}
+	if r.Load > 0 {
+		if _, err := machine.Load(); err != nil {
+			return fmt.Errorf("cannot find out the load: %w", err)
+		}
+	}
+	return nil
 }

@@ -1,10 +1,6 @@
 package cli
 
-import (
-	"io"
-
-	"github.com/poolrun/poolrun/pool"
-)
+import "io"
 
 type resizeCommand struct {
 	Name poolName `arg:"" help:"The pool."`
@@ -18,7 +14,7 @@ poolrun resize /db 0`
 }
 
 func (c *resizeCommand) execute(io.Writer) (exit, error) {
-	p, err := pool.OpenToManage(c.Name.String())
+	p, err := openToManage(c.Name)
 	if err != nil {
 		return exit{}, err
 	}

@@ -123,6 +123,9 @@ func (c *runCommand) run(signals *supervisor.Signals) (exit, error) {
 		Path: path, Args: c.Command, Env: supervisor.Environ(),
 		MaxRuntime: c.limit(), KillAfter: c.KillAfter.length, WaitTree: c.WaitTree, DieWithParent: c.DieWithParent,
 	}
+	if c.Pool.isRemote() {
+		return c.runRemote(signals, command)
+	}
 	if p, lease := adopt(); lease != nil {
 		return c.startInSlot(signals, p, lease, command)
 	}
@@ -175,8 +178,8 @@ func (c *runCommand) startInSlot(signals *supervisor.Signals, p *pool.Pool, leas
 		}
 		command.Inherit = []int{guard}
 	}
-	if items := joinItems(lease.Items()); len(items) > mostItemBytes {
-		return exit{}, fmt.Errorf("the items of %d slots are too long for %s: they have %d bytes, and %d fit", len(lease.Slots()), itemVariable, len(items), mostItemBytes)
+	if err := checkItems(lease.Items()); err != nil {
+		return exit{}, err
 	}
 	command.Env = withDescription(command.Env, lease.ID(), lease.Slots(), lease.Items())
 	if c.NoFork {
@@ -279,6 +282,9 @@ func (c *runCommand) supervise(signals *supervisor.Signals, command supervisor.C
 	addDuration(&text, time.Since(began))
 	c.talk("the command ran for %s", text.String())
 	c.entry.end()
+	if status.Expired() {
+		return exit{}, lostError(c.Pool)
+	}
 	if status.TimedOut() {
 		c.talk("it was ended because --max-runtime was over")
 		return exit{code: exitTimedOut}, nil

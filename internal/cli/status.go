@@ -10,9 +10,9 @@ import (
 )
 
 type statusCommand struct {
-	Name   poolName `arg:"" optional:"" help:"The pool (default: all pools that you can read)."`
-	Format string   `enum:"text,json,prometheus" default:"text" placeholder:"FORMAT" help:"Write text, json, or metrics for prometheus (default: text)."`
-	Watch  bool     `help:"Show the status until Ctrl-C, and redraw it every second."`
+	Name   placeName `arg:"" optional:"" help:"The pool (default: all local pools that you can read). A URL without a name, like etcd:///, stands for all pools there."`
+	Format string    `enum:"text,json,prometheus" default:"text" placeholder:"FORMAT" help:"Write text, json, or metrics for prometheus (default: text)."`
+	Watch  bool      `help:"Show the status until Ctrl-C, and redraw it every second."`
 }
 
 func (*statusCommand) examples() string {
@@ -48,7 +48,7 @@ func (c *statusCommand) write(out io.Writer, on page) error {
 	case "prometheus":
 		return writeMetrics(out, all)
 	case "json":
-		if c.Name != "" {
+		if !c.isForAll() {
 			return writeJSON(out, toJSON(all[0]))
 		}
 		list := []statusJSON{}
@@ -69,22 +69,32 @@ func (c *statusCommand) write(out io.Writer, on page) error {
 
 // read returns the status of the pool, or of all pools with the problems of reading some.
 func (c *statusCommand) read() (all []pool.Status, problems []error, err error) {
-	if c.Name == "" {
-		return statusOfAll()
+	if c.isForAll() {
+		return statusOfAll(c.Name)
 	}
-	s, err := statusOf(c.Name.String())
+	s, err := statusOf(c.Name.poolName)
 	return []pool.Status{s}, nil, err
 }
 
-// statusOfAll returns the status of every pool that this user may read, and a problem for each pool
-// whose reading has failed.
-func statusOfAll() (all []pool.Status, problems []error, err error) {
+func (c *statusCommand) isForAll() bool { return c.Name.poolName == "" || c.Name.isPlace() }
+
+// statusOfAll returns the status of every pool in a place that this user may read, and a problem for
+// each pool whose reading has failed. No name stands for this machine.
+func statusOfAll(place placeName) (all []pool.Status, problems []error, err error) {
+	if place.isPlace() {
+		p, err := openPlace(place)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer p.Close()
+		return p.List()
+	}
 	names, err := pool.Names()
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, name := range names {
-		switch s, err := statusOf(name); {
+		switch s, err := statusOf(poolName(name)); {
 		case err == nil:
 			all = append(all, s)
 		case errors.Is(err, fs.ErrPermission): // another user's pool
@@ -96,10 +106,10 @@ func statusOfAll() (all []pool.Status, problems []error, err error) {
 	return all, problems, nil
 }
 
-func statusOf(name string) (pool.Status, error) {
-	p, err := pool.OpenToManage(name)
-	if errors.Is(err, pool.ErrPermission) {
-		p, err = pool.OpenReadOnly(name)
+func statusOf(name poolName) (pool.Status, error) {
+	p, err := openToManage(name)
+	if errors.Is(err, pool.ErrPermission) && !name.isRemote() {
+		p, err = openReadOnly(name)
 	}
 	if err != nil {
 		return pool.Status{}, err

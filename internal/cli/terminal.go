@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/poolrun/poolrun/pool"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,7 +23,7 @@ type waitLine struct {
 // show shows the line on standard error, which is a terminal, until end is called. It shows nothing
 // while this process is not in the terminal's foreground. If several processes wait on one terminal,
 // one of them shows its line.
-func (l *waitLine) show(ctx context.Context, p *pool.Pool) {
+func (l *waitLine) show(ctx context.Context, p watched) {
 	// The lock is on the terminal's own file, for which each process has another description.
 	tty, err := unix.Open("/proc/self/fd/2", unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {

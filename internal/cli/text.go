@@ -64,19 +64,23 @@ func holderTable(s pool.Status) (t table) {
 		return t
 	}
 	hasItems := slices.ContainsFunc(s.Holders, func(h pool.Holder) bool { return len(h.Items) > 0 })
-	t.head = []string{"SLOT", "STATE", "PID", "CMD PID", "USER", "FOR", "ITEM", "COMMAND"}
+	hasHosts := slices.ContainsFunc(s.Holders, func(h pool.Holder) bool { return h.Host != "" })
+	t.head = []string{"SLOT", "STATE", "HOST", "PID", "CMD PID", "USER", "FOR", "ITEM", "COMMAND"}
 	for _, h := range s.Holders {
 		command := "-"
 		if h.CommandPID != 0 {
 			command = strconv.Itoa(h.CommandPID)
 		}
-		row := []string{ranges(h.Slots), stateOf(h), strconv.Itoa(h.PID), command, printable(h.User),
+		row := []string{ranges(h.Slots), stateOf(h), printable(h.Host), strconv.Itoa(h.PID), command, printable(h.User),
 			shortDuration(s.Taken.Sub(h.Acquired)), orDash(strings.Join(h.Items, " ")), printable(h.Command)}
 		t.add(row, h.Orphaned)
 	}
-	t.shrink = []int{6, 4, 0}
+	t.shrink = []int{7, 5, 2, 0}
 	if !hasItems {
-		t.drop(6)
+		t.drop(7)
+	}
+	if !hasHosts {
+		t.drop(2)
 	}
 	return t
 }
@@ -85,14 +89,17 @@ func waiterTable(s pool.Status) (t table) {
 	if len(s.Waiters) == 0 {
 		return t
 	}
-	t.head = []string{"LINE", "WAITS FOR", "PID", "USER", "FOR", "PRIORITY", "COMMAND"}
+	t.head = []string{"LINE", "WAITS FOR", "HOST", "PID", "USER", "FOR", "PRIORITY", "COMMAND"}
 	for i, w := range s.Waiters {
-		t.add([]string{strconv.Itoa(i + 1), printable(waitsFor(w)), strconv.Itoa(w.PID), printable(w.User),
+		t.add([]string{strconv.Itoa(i + 1), printable(waitsFor(w)), printable(w.Host), strconv.Itoa(w.PID), printable(w.User),
 			shortDuration(s.Taken.Sub(w.Since)), strconv.Itoa(w.Priority), printable(w.Command)}, w.Condition != "")
 	}
-	t.shrink = []int{3, 1}
+	t.shrink = []int{4, 2, 1}
 	if !slices.ContainsFunc(s.Waiters, func(w pool.Waiter) bool { return w.Priority != 0 }) {
-		t.drop(5)
+		t.drop(6)
+	}
+	if !slices.ContainsFunc(s.Waiters, func(w pool.Waiter) bool { return w.Host != "" }) {
+		t.drop(2)
 	}
 	return t
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/poolrun/poolrun/internal/bare"
+	"github.com/poolrun/poolrun/internal/engine"
 	"github.com/poolrun/poolrun/internal/machine"
 	"github.com/poolrun/poolrun/pool"
 )
@@ -16,22 +17,71 @@ import (
 // calls set, which is bare Go. It reports false for an invalid value, and may do so for one that is
 // written in a rare way.
 
-// A poolName is the name of a pool as the user has written it: the slash may be omitted.
+// A poolName is the name of a pool as the user has written it: that of a local pool, whose slash may be
+// omitted, or the URL of a pool on several machines.
 type poolName string
 
 func (n *poolName) set(text string) bool {
 	*n = poolName(text)
-	return pool.IsName(text)
+	return pool.IsName(text) || engine.IsURL(text) // which the user of a URL checks
 }
 
 func (n *poolName) UnmarshalText(text []byte) error {
-	_, err := pool.CheckName(string(text))
 	*n = poolName(text)
+	if n.isRemote() {
+		_, err := n.url()
+		return err
+	}
+	_, err := pool.CheckName(string(text))
 	return err
 }
 
-// String is the name with its slash.
-func (n poolName) String() string { return "/" + strings.TrimPrefix(string(n), "/") }
+// isRemote reports whether this is the URL of a pool on several machines. It is bare Go.
+func (n poolName) isRemote() bool { return engine.IsURL(string(n)) }
+
+// url parses the URL of one pool.
+func (n poolName) url() (engine.URL, error) {
+	u, err := engine.ParseURL(string(n))
+	if err == nil && u.Name == "/" {
+		err = &pool.Error{Pool: fmt.Sprintf("pool name %q", string(n)), Kind: pool.ErrInvalid, Cause: errors.New("the name of the pool is missing")}
+	}
+	return u, err
+}
+
+// String is the name of a local pool with its slash, or the URL.
+func (n poolName) String() string {
+	if n.isRemote() {
+		return string(n)
+	}
+	return "/" + strings.TrimPrefix(string(n), "/")
+}
+
+// A localName is the name of a local pool, for what poolrun cannot do with others.
+type localName struct{ poolName }
+
+func (n *localName) UnmarshalText(text []byte) error {
+	if engine.IsURL(string(text)) {
+		return fmt.Errorf("invalid pool %q: this is not offered for pools that several machines share", text)
+	}
+	return n.poolName.UnmarshalText(text)
+}
+
+// A placeName is the name of a pool, or a URL without one: that of all pools there.
+type placeName struct{ poolName }
+
+func (n *placeName) UnmarshalText(text []byte) error {
+	if n.poolName = poolName(text); n.isRemote() {
+		_, err := engine.ParseURL(string(text))
+		return err
+	}
+	return n.poolName.UnmarshalText(text)
+}
+
+// isPlace reports whether this is a URL that stands for all pools there.
+func (n placeName) isPlace() bool {
+	u, err := engine.ParseURL(string(n.poolName))
+	return n.isRemote() && err == nil && u.Name == "/"
+}
 
 // A poolSize is a number of slots, or a percentage of the online CPUs.
 type poolSize int

@@ -3,8 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-
-	"github.com/poolrun/poolrun/pool"
 )
 
 type waitCommand struct {
@@ -17,7 +15,7 @@ func (*waitCommand) examples() string {
 }
 
 func (c *waitCommand) execute(io.Writer) (exit, error) {
-	p, err := pool.OpenToManage(c.Name.String())
+	p, err := openToManage(c.Name)
 	if err != nil {
 		return exit{}, err
 	}

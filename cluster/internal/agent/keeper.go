@@ -1,0 +1,266 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/poolrun/poolrun/cluster/internal/keys"
+	"github.com/poolrun/poolrun/cluster/internal/pools"
+	"github.com/poolrun/poolrun/internal/engine"
+)
+
+// A keeper looks after slots that are held. Its invariant is that the slots are given back when, and only
+// when, nothing runs in them any more; and that, unless the pool says otherwise, nothing runs in them any
+// more once another could get them.
+//
+// While poolrun lives, poolrun sees to both: it asks for the release, and ends the command in time. The
+// keeper does so itself if poolrun was killed, or has become the command, or is stopped.
+type keeper struct {
+	holding *pools.Holding
+	grant   engine.Grant
+	poolrun *process
+	page    []byte
+	tell    func(engine.Event)
+
+	end   context.CancelFunc
+	ended chan struct{} // keep is over
+
+	mutex   sync.Mutex
+	command *process // nil before it runs
+	isAlone bool     // poolrun is gone
+	lost    string   // why the slots may be another's
+}
+
+func newKeeper(h *pools.Holding, poolrun *process, grant engine.Grant, tell func(engine.Event)) *keeper {
+	page, err := mapPage()
+	if err != nil {
+		page = make([]byte, 4) // the command is told by Started only
+	}
+	return &keeper{holding: h, grant: grant, poolrun: poolrun, page: page, tell: tell, ended: make(chan struct{})}
+}
+
+// noteAfter is how long a command has to run until etcd notes its pid. For short ones it would not be
+// worth a write.
+const noteAfter = time.Second
+
+// started notes the pid of the command, or of a process that it has left behind.
+func (k *keeper) started(pid int) {
+	p, err := k.findCommand(pid)
+	if err != nil {
+		return // it has ended already
+	}
+	k.mutex.Lock()
+	k.command = p
+	k.mutex.Unlock()
+	time.AfterFunc(noteAfter, func() {
+		select {
+		case <-k.ended:
+		default:
+			k.update(func(r *keys.Participant) { r.CommandPID = pid })
+		}
+	})
+}
+
+// findCommand opens the process that poolrun has started, or has become.
+func (k *keeper) findCommand(pid int) (*process, error) {
+	if pid == k.poolrun.pid {
+		return k.poolrun, nil
+	}
+	p, err := openProcess(pid)
+	if err == nil && !k.alone() && !p.isChildOf(k.poolrun.pid) {
+		err = errors.New("another process has got the pid")
+	}
+	return p, err
+}
+
+// theCommand is the command, nil before it runs. poolrun can have been killed before it told.
+func (k *keeper) theCommand() *process {
+	k.mutex.Lock()
+	known := k.command
+	k.mutex.Unlock()
+	if pid := int(engine.PID(k.page).Load()); known == nil && pid != 0 {
+		if p, err := k.findCommand(pid); err == nil {
+			return p
+		}
+	}
+	return known
+}
+
+func (k *keeper) alone() bool {
+	k.mutex.Lock()
+	defer k.mutex.Unlock()
+	return k.isAlone
+}
+
+func (k *keeper) update(change func(*keys.Participant)) {
+	ctx, cancel := context.WithTimeout(context.Background(), manageLimit)
+	defer cancel()
+	k.holding.Update(ctx, change)
+}
+
+// keep tells poolrun until when the slots are safe, passes signals on to the command, and ends the command
+// if poolrun cannot. It returns when the slots are given back.
+func (k *keeper) keep() {
+	defer close(k.ended)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	k.mutex.Lock()
+	k.end = cancel
+	k.mutex.Unlock()
+	clock, err := newAlarm()
+	if err != nil {
+		k.lose(fmt.Sprintf("cannot make a timer: %s", err))
+		return
+	}
+	defer clock.close()
+	lease := k.holding.Lease()
+	lease.OnSafe(func(until int64) {
+		if !k.grant.Keep {
+			k.tell(engine.Event{Safe: until})
+		}
+		at, _ := k.grant.Ultimatum(until)
+		clock.set(at)
+	})
+	watched := make(chan error, 1)
+	go func() { watched <- k.holding.Watch(ctx, k.signal) }()
+	outOfContact := false
+	for {
+		select {
+		case <-clock.C:
+			if k.grant.Keep {
+				outOfContact = k.reportContact(outOfContact)
+				clock.set(engine.Now() + int64(time.Second))
+			} else {
+				clock.set(k.enforce())
+			}
+		case err := <-watched:
+			if err == nil { // the slots were given back, or the pool was destroyed
+				<-ctx.Done()
+				return
+			}
+			k.lose(err.Error())
+			watched = nil
+			clock.set(k.enforce())
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// lose notes that the slots can be another's.
+func (k *keeper) lose(why string) {
+	k.mutex.Lock()
+	k.lost = why
+	k.mutex.Unlock()
+	k.tell(engine.Event{Lost: why})
+}
+
+// backstop is how long poolrun has to end the command, before the keeper does.
+const backstop = 300 * time.Millisecond
+
+// enforce ends the command if its time has come and poolrun does not. It returns when to look again.
+func (k *keeper) enforce() (next int64) {
+	now := engine.Now()
+	safe := k.holding.Lease().Safe()
+	terminate, kill := k.grant.Ultimatum(safe)
+	k.mutex.Lock()
+	isLost, isAlone := k.lost != "", k.isAlone
+	k.mutex.Unlock()
+	if isLost {
+		terminate, kill = 0, 0
+	}
+	if now < terminate {
+		return terminate
+	}
+	if why := k.holding.Lease().Why(); why != nil && !isLost {
+		k.tell(engine.Event{Warning: fmt.Sprintf("the lease cannot be renewed: %s", why)})
+	}
+	k.tell(engine.Event{Safe: safe}) // wakes poolrun, which may have slept longer than it wanted
+	switch byKeeper := isAlone || k.poolrun.isStopped(); {
+	case now < kill && byKeeper:
+		k.signalAll(syscall.SIGTERM)
+		k.signalAll(syscall.SIGCONT)
+		return kill
+	case now < kill:
+		return kill
+	case byKeeper || now >= kill+int64(backstop):
+		k.signalAll(syscall.SIGKILL)
+	}
+	return now + int64(backstop)/3
+}
+
+// reportContact tells poolrun that there is no contact with etcd any more, or that there is again.
+func (k *keeper) reportContact(wasLost bool) (isLost bool) {
+	lease := k.holding.Lease()
+	isLost = engine.Now() >= lease.Safe()
+	switch {
+	case isLost && !wasLost:
+		k.tell(engine.Event{Lost: fmt.Sprintf("its lease could not be renewed: %v", lease.Why())})
+	case !isLost && wasLost:
+		k.tell(engine.Event{Warning: "etcd answers again, and the slot is still held"})
+	}
+	return isLost
+}
+
+// signal passes a signal of evict on to the command, or to poolrun before there is one.
+func (k *keeper) signal(n int) error {
+	to := k.theCommand()
+	if to == nil {
+		to = k.poolrun
+	}
+	return to.signal(syscall.Signal(n))
+}
+
+// signalAll signals the command, and what it has left behind that has the guard.
+func (k *keeper) signalAll(n syscall.Signal) {
+	if command := k.theCommand(); command != nil {
+		command.signal(n)
+	}
+	if k.grant.Guarded && k.alone() {
+		for _, p := range guardians() {
+			p.signal(n)
+			syscall.Close(p.fd)
+		}
+	}
+}
+
+// release gives the slots back.
+func (k *keeper) release(ctx context.Context) error {
+	err := k.holding.Release(ctx)
+	k.mutex.Lock()
+	end := k.end
+	k.mutex.Unlock()
+	if err == nil && end != nil {
+		end()
+	}
+	return err
+}
+
+// keepAlone keeps the slots after poolrun has gone, until nothing runs in them any more, and gives them
+// back.
+func (k *keeper) keepAlone() {
+	k.mutex.Lock()
+	k.isAlone = true
+	k.mutex.Unlock()
+	if command := k.theCommand(); command != nil {
+		if command.pid != k.poolrun.pid {
+			go k.update(func(r *keys.Participant) { r.Orphaned, r.CommandPID = true, command.pid })
+		}
+		command.wait()
+	}
+	if k.grant.Guarded {
+		guardEnds()
+	}
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), manageLimit)
+		err := k.release(ctx)
+		cancel()
+		if err == nil || engine.Now() >= k.holding.Lease().Safe() {
+			return
+		}
+	}
+}

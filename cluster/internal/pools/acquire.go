@@ -1,0 +1,299 @@
+package pools
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/poolrun/poolrun/cluster/internal/keys"
+	"github.com/poolrun/poolrun/cluster/internal/store"
+	"github.com/poolrun/poolrun/internal/engine"
+	"github.com/poolrun/poolrun/pool"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// A Request is a wish with what belongs to it.
+type Request struct {
+	engine.Wish
+	IsStopped func() bool        // whether poolrun is stopped
+	Note      func(engine.Event) // tells poolrun what another engine would have to know
+}
+
+// firstLimit is how long a request without a timeout tries to reach etcd. Once it stands in line, it tries
+// for as long as it waits.
+const firstLimit = 10 * time.Second
+
+// cleanUpLimit is how long the end of a request may take that has failed, or is over.
+const cleanUpLimit = 2 * time.Second
+
+// Acquire gets slots, and waits for them in line. If ctx ends, it leaves the line and returns ctx's error.
+//
+// It returns ErrBusy, ErrNotYet, ErrTooLate, ErrTooHeavy, ErrNotExist, ErrDestroyed, ErrDraining, ErrDamaged,
+// ErrVersion, ErrPermission or ErrUnavailable.
+func (p *Pool) Acquire(ctx context.Context, r Request) (*Holding, error) {
+	if r.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, r.Timeout)
+		defer cancel()
+	}
+	w := &participant{Pool: p, conditions: conditionsOf(r.Wish), isStopped: r.IsStopped, tell: r.Note}
+	w.place = keys.Place{Priority: r.Priority, Weight: r.Weight, Held: len(w.conditions) > 0}
+	w.record = keys.Participant{Host: p.local.Host, PID: r.PID, User: p.local.User, Command: r.Command, Since: time.Now()}
+	h, err := w.acquire(ctx, r)
+	w.cleanUp(h != nil)
+	return h, err
+}
+
+// cleanUp gives the leases back that are not needed any more. One that cannot be given back runs out.
+func (p *participant) cleanUp(isHolder bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), cleanUpLimit)
+	defer cancel()
+	if p.waiter != nil {
+		p.waiter.Revoke(ctx)
+	}
+	if p.holder != nil && !isHolder {
+		p.holder.Revoke(ctx)
+	}
+}
+
+func (p *participant) acquire(ctx context.Context, r Request) (*Holding, error) {
+	v, err := p.arrive(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if h, err := p.resume(ctx, v, r); h != nil || err != nil {
+		return h, err
+	}
+	if h, err := p.nested(ctx, v, r.Held); h != nil || err != nil {
+		return h, err
+	}
+	if err := p.checkWeight(v.record, p.place.Weight); err != nil {
+		return nil, err
+	}
+	if r.Place == "" {
+		if v.drained {
+			return nil, p.fail(pool.ErrDraining, nil)
+		}
+		slots, fence, now, err := p.tryAsNewcomer(ctx, v)
+		if slots != nil || err != nil {
+			return p.hold(slots, fence, v, r), err
+		}
+		v = now
+	}
+	if r.Nonblock {
+		return nil, p.busy(v)
+	}
+	return p.acquireInLine(ctx, v, r)
+}
+
+// arrive has the first look at the pool. At the same time it asks for the lease of a holder, since most
+// requests need no other, and for the version of etcd.
+func (p *participant) arrive(ctx context.Context, r Request) (*view, error) {
+	switch {
+	case r.Nonblock:
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 0) // one try of each member: see store.Do
+		defer cancel()
+	case r.Timeout == 0:
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, firstLimit)
+		defer cancel()
+	}
+	version, lease := make(chan error, 1), make(chan error, 1)
+	go func() { version <- p.CheckVersion(ctx) }()
+	go func() {
+		var err error
+		if r.Lease == "" {
+			err = p.grantHolder(ctx, keys.DefaultLease)
+		}
+		lease <- err
+	}()
+	v, err := p.look(ctx, p.endOfClass(p.place.Priority))
+	if err := errors.Join(<-lease, <-version); err != nil && (errors.Is(err, pool.ErrUnavailable) || errors.Is(err, pool.ErrPermission)) {
+		return nil, firstOf(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.place.Revision, p.place.ID = v.revision, time.Now().UnixNano()
+	if p.holder != nil {
+		p.place.ID = int64(p.holder.ID)
+		if p.holder.TTL < v.record.Lease {
+			if err := p.grantHolder(ctx, v.record.Lease); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return v, nil
+}
+
+// firstOf returns the first of errors that were joined: the others most often say the same.
+func firstOf(err error) error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()[0]
+	}
+	return err
+}
+
+// resume goes on where another engine was when it was killed. Its lease shows whether it had the slots
+// already, and otherwise runs out; its place in line is kept.
+func (p *participant) resume(ctx context.Context, v *view, r Request) (*Holding, error) {
+	if r.Lease != "" {
+		id, err := parseLease(r.Lease)
+		if err != nil {
+			return nil, err
+		}
+		p.holder = p.store.Adopt(id, v.record.Lease)
+		if slots, fence, err := p.heldBy(ctx, id); slots != nil || err != nil {
+			return p.hold(slots, fence, v, r), err
+		}
+		if err := p.holder.Revoke(ctx); err != nil { // before a take is made that is still under way
+			return nil, p.explain(err)
+		}
+		if err := p.grantHolder(ctx, v.record.Lease); err != nil {
+			return nil, err
+		}
+	}
+	if r.Place != "" {
+		place, err := keys.ParsePlace(r.Place)
+		if err != nil {
+			return nil, p.fail(pool.ErrInvalid, fmt.Errorf("place %q: %w", r.Place, err))
+		}
+		p.place, p.hasStood = place, true
+	}
+	return nil, nil
+}
+
+// tryAsNewcomer takes slots without standing in line, if nobody stands before who needs them.
+func (p *participant) tryAsNewcomer(ctx context.Context, v *view) (slots []int, fence int64, now *view, err error) {
+	for {
+		slots, fence, now, err = p.tryTake(ctx, v)
+		switch {
+		case slots != nil || err != nil || now.lacks(p.place) > 0 || p.record.WaitsFor != "" || now.isBarred() || !now.isNear():
+			return slots, fence, now, err
+		}
+		// It is not known whether the take was made. It has been prevented: see settle.
+		if err := p.ensureHolder(ctx, now, true); err != nil {
+			return nil, 0, now, err
+		}
+		if v, err = p.look(ctx, p.key()); err != nil {
+			return nil, 0, now, err
+		}
+	}
+}
+
+// busy is the error of a newcomer that does not wait.
+func (p *participant) busy(v *view) error {
+	switch {
+	case p.record.WaitsFor != "":
+		return p.fail(pool.ErrNotYet, waitsFor{text: p.record.WaitsFor})
+	case len(v.slots)+p.place.Of(v.record.Size) <= v.record.Size:
+		return p.fail(pool.ErrBusy, errors.New("others wait for it already"))
+	}
+	return p.fail(pool.ErrBusy, nil)
+}
+
+// acquireInLine joins the line, and waits there.
+func (p *participant) acquireInLine(ctx context.Context, v *view, r Request) (*Holding, error) {
+	v.own = 0
+	r.Note(engine.Event{Place: p.place.String()})
+	v, err := p.joinForFirst(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	if r.MaxWaiting != nil && r.Place == "" {
+		n, err := p.countBefore(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if n >= *r.MaxWaiting {
+			return nil, p.fail(pool.ErrBusy, fmt.Errorf("%d wait for it already", n))
+		}
+	}
+	r.Note(engine.Event{Waiting: true})
+	slots, fence, err := p.await(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	return p.hold(slots, fence, v, r), nil
+}
+
+// joinForFirst joins the line. A participant that does not stand there yet fails if etcd cannot be reached;
+// one that has stood there goes on trying.
+func (p *participant) joinForFirst(ctx context.Context, v *view) (*view, error) {
+	for {
+		now, err := p.ensurePlace(ctx, v)
+		if err == nil || !p.hasStood || !store.Silent(err) || ctx.Err() != nil {
+			return now, err
+		}
+		sleep(ctx, tryAgain)
+	}
+}
+
+// nested returns the slots in which poolrun runs already, nil if it does not. A lease that has ended holds
+// none.
+func (p *participant) nested(ctx context.Context, v *view, held string) (*Holding, error) {
+	for _, text := range strings.Fields(held) {
+		cluster, lease, name, ok := parseHeld(text)
+		if !ok || cluster != v.cluster || name != p.url.Name {
+			continue
+		}
+		if slots, fence, err := p.heldBy(ctx, lease); slots != nil || err != nil {
+			return &Holding{Pool: p.Pool, slots: slots, fence: fence, record: v.record, held: held, isNested: true}, err
+		}
+	}
+	return nil, nil
+}
+
+// mostHeld is how many leases the description of a command's slots names.
+const mostHeld = 16
+
+// hold makes a Holding of slots that were taken.
+func (p *participant) hold(slots []int, fence int64, v *view, r Request) *Holding {
+	if slots == nil {
+		return nil
+	}
+	p.record.Place, p.record.WaitsFor, p.record.Since = p.place.String(), "", time.Now()
+	own := formatHeld(v.cluster, p.holder.ID, p.url.Name)
+	others := slices.DeleteFunc(strings.Fields(r.Held), func(text string) bool {
+		cluster, _, name, ok := parseHeld(text)
+		return !ok || cluster == v.cluster && name == p.url.Name // that lease has ended
+	})
+	if len(others) >= mostHeld {
+		others = others[len(others)-mostHeld+1:]
+	}
+	return &Holding{
+		Pool: p.Pool, lease: p.holder, slots: slots, fence: fence, record: v.record, made: v.made,
+		participant: p.record, held: strings.Join(append(others, own), " "),
+	}
+}
+
+// The description of a lease for nested calls: CLUSTER/LEASE/NAME, with numbers in hexadecimal, and the name
+// escaped as in a URL.
+
+func formatHeld(cluster uint64, lease clientv3.LeaseID, name string) string {
+	return fmt.Sprintf("%x/%x/%s", cluster, int64(lease), url.PathEscape(name[1:]))
+}
+
+func parseHeld(text string) (cluster uint64, lease clientv3.LeaseID, name string, ok bool) {
+	fields := strings.Split(text, "/")
+	if len(fields) != 3 {
+		return 0, 0, "", false
+	}
+	cluster, err1 := strconv.ParseUint(fields[0], 16, 64)
+	id, err2 := strconv.ParseInt(fields[1], 16, 64)
+	name, err3 := url.PathUnescape(fields[2])
+	return cluster, clientv3.LeaseID(id), "/" + name, errors.Join(err1, err2, err3) == nil
+}
+
+func formatLease(id clientv3.LeaseID) string { return strconv.FormatInt(int64(id), 16) }
+
+func parseLease(text string) (clientv3.LeaseID, error) {
+	id, err := strconv.ParseInt(text, 16, 64)
+	return clientv3.LeaseID(id), err
+}

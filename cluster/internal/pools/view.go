@@ -1,0 +1,203 @@
+package pools
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/poolrun/poolrun/cluster/internal/keys"
+	"github.com/poolrun/poolrun/pool"
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// sideBySide is how many waiters may take slots at the same time: the first in line, and those right behind
+// it, as long as enough remains for all before them. It is K in docs/cluster.md.
+const sideBySide = 8
+
+// A view is what a participant sees of a pool in one revision.
+type view struct {
+	revision int64
+	cluster  uint64
+
+	record  keys.Pool
+	changed int64 // the revision of the record
+	made    int64 // the revision that made the pool
+
+	takes, jumps int64 // the revisions of the last take and the last jump, 0 for none
+	drained      bool
+	paused       bool  // a start was made less than the pool's delay ago
+	pause        int64 // its revision
+
+	slots map[int]bool // those that are held
+	above int          // how many of them are not below the size
+
+	before []keys.Place // in line before this participant, in order; at most sideBySide + 1
+	own    int64        // the revision that made this participant's key in line, 0: it does not stand there
+}
+
+// lookOps are the operations of a look, for a participant whose key in line is, or would be, me. The
+// function read decodes their answers.
+func (p *Pool) lookOps(me string) []clientv3.Op {
+	return []clientv3.Op{
+		clientv3.OpGet(p.space.Pool(), clientv3.WithRange(p.space.Slots())),
+		clientv3.OpGet(p.space.Slots(), clientv3.WithPrefix(), clientv3.WithKeysOnly()),
+		clientv3.OpGet(p.space.Line(), clientv3.WithRange(me), clientv3.WithLimit(sideBySide+1), clientv3.WithKeysOnly()),
+		clientv3.OpGet(me, clientv3.WithKeysOnly()),
+	}
+}
+
+// look looks at the pool. It returns ErrNotExist, ErrVersion, ErrDamaged, ErrPermission or ErrUnavailable.
+func (p *Pool) look(ctx context.Context, me string) (*view, error) {
+	answer, err := p.do(ctx, func(txn clientv3.Txn) clientv3.Txn { return txn.Then(p.lookOps(me)...) })
+	if err != nil {
+		return nil, p.explain(err)
+	}
+	return p.read(answer)
+}
+
+// read decodes the answers of lookOps, which come first in a transaction.
+func (p *Pool) read(answer *clientv3.TxnResponse) (*view, error) {
+	v := &view{revision: answer.Header.Revision, cluster: answer.Header.ClusterId, slots: map[int]bool{}}
+	for _, kv := range keysOf(answer, 0) {
+		switch string(kv.Key) {
+		case p.space.Pool():
+			record, err := p.record(kv.Value)
+			if err != nil {
+				return nil, err
+			}
+			v.record, v.changed, v.made = record, kv.ModRevision, kv.CreateRevision
+		case p.space.Takes():
+			v.takes = kv.ModRevision
+		case p.space.Jumps():
+			v.jumps = kv.ModRevision
+		case p.space.Drain():
+			v.drained = true
+		case p.space.Pause():
+			v.paused, v.pause = true, kv.ModRevision
+		}
+	}
+	if v.made == 0 {
+		return nil, p.fail(pool.ErrNotExist, nil)
+	}
+	for _, kv := range keysOf(answer, 1) {
+		slot, err := p.space.SlotOf(string(kv.Key))
+		if err != nil {
+			return nil, p.fail(pool.ErrDamaged, err)
+		}
+		if v.slots[slot] = true; slot >= v.record.Size {
+			v.above++
+		}
+	}
+	for _, kv := range keysOf(answer, 2) {
+		place, err := p.space.PlaceOf(string(kv.Key))
+		if err != nil {
+			return nil, p.fail(pool.ErrDamaged, err)
+		}
+		v.before = append(v.before, place)
+	}
+	for _, kv := range keysOf(answer, 3) {
+		v.own = kv.CreateRevision
+	}
+	return v, nil
+}
+
+func keysOf(answer *clientv3.TxnResponse, i int) []*mvccpb.KeyValue { return rangeOf(answer, i).Kvs }
+
+func rangeOf(answer *clientv3.TxnResponse, i int) *etcdserverpb.RangeResponse {
+	return answer.Responses[i].GetResponseRange()
+}
+
+// isNear reports whether all that stand before this participant are known.
+func (v *view) isNear() bool { return len(v.before) <= sideBySide }
+
+// ahead is how many slots those before this participant ask for.
+func (v *view) ahead() (slots int) {
+	for _, place := range v.before {
+		slots += place.Of(v.record.Size)
+	}
+	return slots
+}
+
+// lacks is how many slots have to become free before a participant may take its own: enough has to remain
+// for all before it. It is 0 or less if it may take them now.
+func (v *view) lacks(me keys.Place) int {
+	return len(v.slots) + v.ahead() + me.Of(v.record.Size) - v.record.Size
+}
+
+// isBarred reports whether somebody before this participant may not be passed, because a condition holds
+// it.
+func (v *view) isBarred() bool {
+	for _, place := range v.before {
+		if place.Held {
+			return true
+		}
+	}
+	return false
+}
+
+// heldBy returns the slots of a lease, in ascending order, and the revision of their take. A look does not
+// show that: etcd leaves leases out with the values.
+func (p *Pool) heldBy(ctx context.Context, lease clientv3.LeaseID) (slots []int, fence int64, err error) {
+	answer, err := p.do(ctx, func(txn clientv3.Txn) clientv3.Txn {
+		return txn.Then(clientv3.OpGet(p.space.Slots(), clientv3.WithPrefix()))
+	})
+	if err != nil {
+		return nil, 0, p.explain(err)
+	}
+	for _, kv := range keysOf(answer, 0) {
+		if slot, err := p.space.SlotOf(string(kv.Key)); err == nil && clientv3.LeaseID(kv.Lease) == lease {
+			slots, fence = append(slots, slot), kv.CreateRevision
+		}
+	}
+	return slots, fence, nil
+}
+
+// choose chooses free slots for a participant: the lowest that remain if those before it take theirs first,
+// so that those who take at the same moment do not choose the same.
+func (v *view) choose(weight int) (slots []int) {
+	skip := v.ahead()
+	for slot := 0; slot < v.record.Size && len(slots) < weight; slot++ {
+		if v.slots[slot] {
+			continue
+		}
+		if skip > 0 {
+			skip--
+			continue
+		}
+		slots = append(slots, slot)
+	}
+	return slots
+}
+
+// itemsOf lists what slots stand for: nothing if the pool has no items.
+func itemsOf(record keys.Pool, slots []int) (items []string) {
+	for _, slot := range slots {
+		if slot < len(record.Items) {
+			items = append(items, record.Items[slot])
+		}
+	}
+	return items
+}
+
+// checkWeight returns an error for a weight that cannot be had.
+func (p *Pool) checkWeight(record keys.Pool, weight int) error {
+	slots := keys.Place{Weight: weight}.Of(record.Size)
+	switch {
+	case slots > keys.MaxWeight:
+		return p.fail(pool.ErrTooHeavy, tooHeavy(slots))
+	case record.Size > 0 && slots > record.Size:
+		return p.fail(pool.ErrTooHeavy, tooFew{record.Size, slots})
+	}
+	return nil
+}
+
+type tooFew struct{ has, want int }
+
+func (t tooFew) Error() string { return fmt.Sprintf("it has %d, and %d were asked for", t.has, t.want) }
+
+type tooHeavy int
+
+func (t tooHeavy) Error() string {
+	return fmt.Sprintf("%d were asked for, and a command can take at most %d slots of a pool on etcd", int(t), keys.MaxWeight)
+}

@@ -1,0 +1,296 @@
+package pools
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/poolrun/poolrun/cluster/internal/store"
+	"github.com/poolrun/poolrun/pool"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// How a participant waits in line: it watches, and looks only when what it has seen says that its turn may
+// have come. The order is: begin to watch, wait until etcd confirms that, then look. So nothing is missed
+// that happens after the look.
+//
+// Near the front, with at most sideBySide waiters before it, it watches the pool, the slots and those waiters,
+// and keeps account of how many slots have still to become free. Farther back it watches one key only, that
+// of the waiter sideBySide places before it. So a change wakes few.
+//
+// A look at intervals makes up for an account that has gone wrong.
+const (
+	nearInterval = 5 * time.Second
+	farInterval  = 30 * time.Second
+	pollInterval = time.Second // of what etcd knows nothing about: conditions, and whether poolrun is stopped
+	createLimit  = 2 * time.Second
+)
+
+// await waits until the participant, which stands in line, has taken its slots.
+//
+// A failure to reach etcd does not end it, and a lease that has run out meanwhile is replaced: the place in
+// line is in the key's name. It returns ctx's error, ErrDestroyed, ErrTooHeavy, or another error that does
+// not go away by itself.
+func (p *participant) await(ctx context.Context, v *view) (slots []int, fence int64, err error) {
+	for {
+		slots, fence, v, err = p.awaitOnce(ctx, v)
+		switch {
+		case slots != nil:
+			return slots, fence, nil
+		case ctx.Err() != nil:
+			return nil, 0, p.late(ctx.Err())
+		case err == nil:
+		case !store.Silent(err):
+			return nil, 0, err
+		default:
+			sleep(ctx, tryAgain)
+		}
+	}
+}
+
+// tryAgain is how long a waiter waits after a failure to reach etcd.
+const tryAgain = 200 * time.Millisecond
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// late is the error of a wait that took too long. It says what was waited for besides slots.
+func (p *participant) late(err error) error {
+	if p.record.WaitsFor != "" && errors.Is(err, context.DeadlineExceeded) {
+		return p.fail(pool.ErrTooLate, waitsFor{p.record.WaitsFor, err})
+	}
+	return err
+}
+
+// A waitsFor is the cause of an error of a request that has to wait for this, and not for slots.
+type waitsFor struct {
+	text string
+	end  error // of the context, or nil
+}
+
+func (w waitsFor) Error() string { return "it waits for " + w.text }
+func (w waitsFor) Unwrap() error { return w.end }
+
+// awaitOnce waits with one watch, until that is the wrong one, or fails. It returns the slots, or what it saw
+// last.
+func (p *participant) awaitOnce(ctx context.Context, v *view) (slots []int, fence int64, last *view, err error) {
+	if err := p.pauseWhileStopped(ctx); err != nil {
+		return nil, 0, v, err
+	}
+	if v, err = p.ensurePlace(ctx, v); err != nil {
+		return nil, 0, v, err
+	}
+	near := v.isNear()
+	if err := p.ensureHolder(ctx, v, near); err != nil {
+		return nil, 0, v, err
+	}
+	watching, cancel := context.WithCancel(ctx)
+	defer cancel()
+	events, err := p.watch(watching, near)
+	if err != nil {
+		return nil, 0, v, err
+	}
+	interval := nearInterval
+	if !near {
+		interval = farInterval
+	}
+	poll := time.NewTicker(pollInterval)
+	defer poll.Stop()
+	var due time.Time // of the next look
+	missing := 0      // slots that have to become free before a look is of use
+	for {
+		if !time.Now().Before(due) {
+			if v, err = p.lookAgain(ctx, v); err != nil {
+				return nil, 0, v, err
+			}
+			if slots, fence, v, err = p.tryTake(ctx, v); slots != nil || err != nil {
+				return slots, fence, v, err
+			}
+			if v.own != p.joined || v.isNear() != near {
+				return nil, 0, v, nil
+			}
+			due, missing = time.Now().Add(interval), v.lacks(p.place)
+			if missing <= 0 { // something else holds it
+				due = time.Now().Add(p.retry(v))
+			}
+		}
+		select {
+		case answer, ok := <-events:
+			if !ok || answer.Err() != nil {
+				return nil, 0, v, nil
+			}
+			change, isUrgent := p.account(answer.Events, v)
+			if missing += change; isUrgent || missing <= 0 && change != 0 || !near {
+				due = time.Time{}
+			}
+		case <-p.waiter.Gone():
+			return nil, 0, v, nil
+		case <-poll.C:
+			if p.isStopped() {
+				return nil, 0, v, nil
+			}
+		case <-time.After(time.Until(due)):
+		case <-ctx.Done():
+			return nil, 0, v, ctx.Err()
+		}
+	}
+}
+
+// account returns by how much events change the number of slots that have to become free before a look is
+// of use, and whether a look is of use at once. Events that the view shows already do not count.
+func (p *participant) account(events []*clientv3.Event, v *view) (change int, isUrgent bool) {
+	for _, e := range events {
+		if e.Kv.ModRevision <= v.revision {
+			continue
+		}
+		key, weight := string(e.Kv.Key), 0
+		switch {
+		case key == p.space.Pool(), key == p.space.Pause(), key == p.space.Takes() && v.record.Delay > 0:
+			isUrgent = true
+		case strings.HasPrefix(key, p.space.Slots()):
+			weight = 1
+		case strings.HasPrefix(key, p.space.Line()):
+			if place, err := p.space.PlaceOf(key); err == nil {
+				weight = place.Of(v.record.Size)
+			}
+		}
+		switch {
+		case e.Type == clientv3.EventTypeDelete:
+			change -= weight
+		case e.IsCreate():
+			change += weight
+		}
+	}
+	return change, isUrgent
+}
+
+// watch watches what the participant has to know, and returns when etcd has confirmed it.
+func (p *participant) watch(ctx context.Context, near bool) (clientv3.WatchChan, error) {
+	key, options := p.space.All(), []clientv3.OpOption{clientv3.WithRange(p.key())}
+	if !near {
+		var err error
+		if key, err = p.outpost(ctx); err != nil {
+			return nil, err
+		}
+		options = []clientv3.OpOption{clientv3.WithFilterPut()}
+	}
+	events := p.store.Watch(ctx, key, options...)
+	select {
+	case answer, ok := <-events:
+		if ok && answer.Err() == nil {
+			return events, nil
+		}
+		return nil, p.explain(store.NoAnswer("to a watch"))
+	case <-time.After(createLimit):
+		return nil, p.explain(store.NoAnswer("to a watch"))
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// lookAgain looks at the pool in which the participant stands in line.
+func (p *participant) lookAgain(ctx context.Context, v *view) (*view, error) {
+	now, err := p.look(ctx, p.key())
+	switch {
+	case isNotExist(err):
+		return v, p.fail(pool.ErrDestroyed, nil)
+	case err != nil:
+		return v, err
+	case now.made != v.made:
+		return v, p.fail(pool.ErrDestroyed, nil)
+	}
+	return now, p.checkWeight(now.record, p.place.Weight)
+}
+
+// ensurePlace joins the line if the participant does not stand there, or not any more.
+func (p *participant) ensurePlace(ctx context.Context, v *view) (*view, error) {
+	if p.waiter != nil && !p.waiter.IsGone() && v.own != 0 && v.own == p.joined {
+		return v, nil
+	}
+	if p.waiter == nil || p.waiter.IsGone() {
+		var err error
+		if p.waiter, err = p.store.Grant(ctx, waiterLease); err != nil {
+			return v, p.explain(err)
+		}
+	}
+	now, err := p.join(ctx, v.made)
+	if err != nil {
+		return v, err
+	}
+	return now, nil
+}
+
+// ensureHolder has a lease for the slots renewed while the participant is near the front.
+func (p *participant) ensureHolder(ctx context.Context, v *view, near bool) error {
+	switch {
+	case !near && p.holder != nil:
+		p.holder.Abandon() // it would be renewed for nothing, perhaps for hours
+		p.holder = nil
+	case near && (p.holder == nil || p.holder.IsGone() || p.holder.TTL < v.record.Lease):
+		return p.grantHolder(ctx, v.record.Lease)
+	}
+	return nil
+}
+
+// pauseWhileStopped leaves the line while poolrun is stopped, so that it keeps nobody waiting. Its place
+// is in the name of its key.
+func (p *participant) pauseWhileStopped(ctx context.Context) error {
+	if !p.isStopped() {
+		return nil
+	}
+	if p.waiter != nil {
+		p.waiter.Abandon()
+		if err := p.waiter.Revoke(ctx); err != nil {
+			return p.explain(err)
+		}
+		p.waiter = nil
+	}
+	for p.isStopped() {
+		sleep(ctx, pollInterval/4)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// tryTake takes slots if they are there and nothing else holds the participant. It returns what it saw
+// last.
+func (p *participant) tryTake(ctx context.Context, v *view) (slots []int, fence int64, last *view, err error) {
+	for v.lacks(p.place) <= 0 && !v.isBarred() && v.own == p.joined && v.isNear() {
+		unmet := p.unmet(v)
+		if err := p.note(ctx, unmet); err != nil || unmet != "" {
+			return nil, 0, v, err
+		}
+		if err := p.pauseOthers(ctx, v); err != nil {
+			return nil, 0, v, err
+		}
+		var now *view
+		slots, fence, now, err = p.take(ctx, v)
+		switch {
+		case slots != nil && err == nil:
+			return slots, fence, v, nil
+		case store.Silent(err):
+			if slots, fence, err = p.settle(ctx); slots != nil || err != nil {
+				return slots, fence, v, err
+			}
+			return nil, 0, v, nil
+		case isNoLease(err): // it ran out in the meantime
+			return nil, 0, v, p.grantHolder(ctx, v.record.Lease)
+		case err != nil:
+			return nil, 0, v, p.explain(err)
+		case now.made != v.made:
+			return nil, 0, v, p.fail(pool.ErrDestroyed, nil)
+		}
+		v = now
+		if v.drained && p.joined == 0 {
+			return nil, 0, v, p.fail(pool.ErrDraining, nil)
+		}
+	}
+	return nil, 0, v, nil
+}

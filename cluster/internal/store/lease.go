@@ -1,0 +1,210 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/poolrun/poolrun/internal/engine"
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+)
+
+// A Lease is a lease of etcd that is renewed until it is given back or abandoned.
+//
+// It is safe until the TTL after the last renewal that was answered was sent: etcd begins to count later.
+// Clocks of different machines are never compared, and this machine's clock is CLOCK_BOOTTIME, which goes
+// on while the machine is suspended.
+type Lease struct {
+	ID  clientv3.LeaseID
+	TTL time.Duration // which can be longer than what was asked for
+
+	store *Store
+	safe  atomic.Int64
+	end   context.CancelFunc
+	ended chan struct{} // the renewing goroutine is over
+	gone  chan struct{} // etcd does not know the lease any more
+
+	mutex  sync.Mutex
+	onSafe func(int64)
+	why    error // the last renewal has failed
+}
+
+// Grant gets a lease that lasts at least as long, and begins to renew it.
+func (s *Store) Grant(ctx context.Context, ttl time.Duration) (*Lease, error) {
+	var l *Lease
+	err := s.Do(ctx, func(ctx context.Context) error { // of two leases, one runs out
+		sent := engine.Now()
+		answer, err := s.etcd.Grant(ctx, int64((ttl+time.Second-1)/time.Second))
+		if err != nil {
+			return err
+		}
+		l = s.lease(answer.ID, time.Duration(answer.TTL)*time.Second)
+		l.safe.Store(sent + int64(l.TTL))
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	l.start()
+	return l, nil
+}
+
+// Adopt renews a lease that another process has got. It is not known to be safe before it was renewed.
+func (s *Store) Adopt(id clientv3.LeaseID, ttl time.Duration) *Lease {
+	l := s.lease(id, ttl)
+	l.start()
+	return l
+}
+
+func (s *Store) lease(id clientv3.LeaseID, ttl time.Duration) *Lease {
+	return &Lease{ID: id, TTL: ttl, store: s, ended: make(chan struct{}), gone: make(chan struct{})}
+}
+
+func (l *Lease) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	l.end = cancel
+	go l.keep(ctx)
+}
+
+// Safe is until when nobody else can get what the lease protects: a time of engine.Now.
+func (l *Lease) Safe() int64 { return l.safe.Load() }
+
+// Gone is closed when etcd does not know the lease any more: it has run out, or was revoked.
+func (l *Lease) Gone() <-chan struct{} { return l.gone }
+
+// IsGone reports whether etcd does not know the lease any more.
+func (l *Lease) IsGone() bool {
+	select {
+	case <-l.gone:
+		return true
+	default:
+		return false
+	}
+}
+
+// OnSafe calls a function whenever Safe has another value, and once now. It is called by one goroutine at a
+// time.
+func (l *Lease) OnSafe(f func(until int64)) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.onSafe = f
+	if safe := l.Safe(); safe != 0 {
+		f(safe)
+	}
+}
+
+// Why is why the last renewal has failed, nil if it has not.
+func (l *Lease) Why() error {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.why
+}
+
+// Abandon stops renewing. The lease runs out by itself.
+func (l *Lease) Abandon() {
+	l.end()
+	<-l.ended
+}
+
+// Revoke gives the lease back: all its keys vanish in one revision. A lease that does not exist any more is
+// no error.
+func (l *Lease) Revoke(ctx context.Context) error {
+	l.end()
+	return l.store.RevokeLease(ctx, l.ID)
+}
+
+// RevokeLease revokes a lease that may not exist any more.
+func (s *Store) RevokeLease(ctx context.Context, id clientv3.LeaseID) error {
+	return s.Do(ctx, func(ctx context.Context) error {
+		_, err := s.etcd.Revoke(ctx, id)
+		if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+			return nil
+		}
+		return err
+	})
+}
+
+// keep renews the lease three times in its TTL. After a failure it tries at once again, and then every
+// second.
+func (l *Lease) keep(ctx context.Context) {
+	defer close(l.ended)
+	var r renewals
+	defer r.close()
+	wait := l.TTL / 3
+	if l.Safe() == 0 {
+		wait = 0
+	}
+	for {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+		sent := engine.Now()
+		ttl, err := r.renew(ctx, l.store, l.ID)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil && ttl == 0:
+			close(l.gone)
+			return
+		}
+		l.mutex.Lock()
+		if l.why = err; err == nil {
+			l.safe.Store(sent + int64(time.Duration(ttl)*time.Second))
+			if l.onSafe != nil {
+				l.onSafe(l.Safe())
+			}
+		}
+		l.mutex.Unlock()
+		if wait = l.TTL / 3; err != nil {
+			wait = min(time.Second, l.TTL/10)
+		}
+	}
+}
+
+// renewals is a stream of renewals. clientv3 has one too, but it does not tell when a renewal was sent.
+type renewals struct {
+	stream etcdserverpb.Lease_LeaseKeepAliveClient
+	cancel context.CancelFunc
+}
+
+func (r *renewals) close() {
+	if r.stream = nil; r.cancel != nil {
+		r.cancel()
+	}
+}
+
+// renew renews a lease, and returns for how many seconds; 0 if the lease does not exist. After a failure,
+// the next call opens another stream, to another member.
+func (r *renewals) renew(ctx context.Context, s *Store, id clientv3.LeaseID) (ttl int64, err error) {
+	defer func() {
+		if err != nil {
+			r.close()
+			err = s.Explain(rpctypes.Error(err))
+		}
+	}()
+	if r.stream == nil {
+		ctx, r.cancel = context.WithCancel(clientv3.WithRequireLeader(ctx))
+	}
+	defer time.AfterFunc(tryLimit, r.cancel).Stop()
+	if r.stream == nil {
+		r.stream, err = etcdserverpb.NewLeaseClient(s.etcd.ActiveConnection()).LeaseKeepAlive(ctx, grpc.WaitForReady(true))
+		if err != nil {
+			return 0, err
+		}
+	}
+	if err := r.stream.Send(&etcdserverpb.LeaseKeepAliveRequest{ID: int64(id)}); err != nil {
+		return 0, err
+	}
+	answer, err := r.stream.Recv()
+	if err != nil {
+		return 0, err
+	}
+	return answer.TTL, nil
+}
