@@ -57,6 +57,7 @@ func (c *runCommand) runRemote(signals *supervisor.Signals, command supervisor.C
 	c.entry.setSlots(grant.Slots, grant.Items, lease.Waited())
 	if grant.Nested {
 		c.talk("the command runs in a slot of %s already, and needs no other", p.Name())
+		p.Close() // the slot is the ancestor's
 		return c.start(signals, command)
 	}
 	c.talk("got slot %s after %v", joinInts(grant.Slots), lease.Waited().Round(time.Millisecond))
@@ -116,6 +117,9 @@ func shorten(text string) string { return text[:min(len(text), pool.MaxCommandBy
 // the command, and the engine sees the end of the command by itself.
 func (c *runCommand) startInLease(signals *supervisor.Signals, p *engine.Pool, lease *engine.Lease, command supervisor.Command) (how exit, err error) {
 	defer func() {
+		if errors.As(err, new(lostError)) {
+			return // it cannot be given back, and is not held any more
+		}
 		if err := lease.Release(); err != nil {
 			c.warn("cannot return the slot, which is free when its lease runs out: %s", err)
 		}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,7 +85,7 @@ func (l *Lease) note(e Event) {
 			l.watcher.Safe(e.Safe)
 		}
 	}
-	if e.Lost != "" && l.lost == "" {
+	if e.Lost != "" {
 		if l.lost = e.Lost; l.watcher.Lost != nil {
 			l.watcher.Lost(e.Lost)
 		}
@@ -148,6 +149,9 @@ func (l *Lease) Release() error {
 			l.mutex.Lock()
 			l.released = true
 			l.mutex.Unlock()
+			if ctx.Err() != nil && err != nil {
+				err = errors.New("there is no answer")
+			}
 			return l.pool.explain(err)
 		}
 		time.Sleep(restartPause) // keep starts another engine

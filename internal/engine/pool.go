@@ -73,6 +73,9 @@ func (p *Pool) start() error {
 func (p *Pool) Close() error {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
+	if p.closed {
+		return nil
+	}
 	if p.closed = true; p.conn != nil {
 		p.conn.close()
 	}

@@ -32,18 +32,24 @@ func Main(version string) {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE,
 		syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGALRM, syscall.SIGVTALRM, syscall.SIGPROF)
 	syscall.SetNonblock(engine.SocketFD, true)
-	a := &agent{socket: os.NewFile(engine.SocketFD, "poolrun"), running: map[int64]context.CancelFunc{}}
-	a.send(engine.Hello{Protocol: engine.Protocol, Version: version})
+	a := &agent{
+		socket: os.NewFile(engine.SocketFD, "poolrun"), messages: make(chan any, mostMessages), running: map[int64]context.CancelFunc{},
+	}
+	go a.write()
+	a.messages <- engine.Hello{Protocol: engine.Protocol, Version: version}
 	a.serve()
 }
 
+// mostMessages is how many messages may wait for poolrun to read them. If poolrun is stopped, further events are
+// dropped: nothing here may wait for it.
+const mostMessages = 64
+
 // An agent serves one poolrun.
 type agent struct {
-	socket *os.File
-	url    engine.URL
-	keeper *keeper // of the slots that are held, nil if there are none
-
-	writing sync.Mutex
+	socket   *os.File
+	messages chan any // for poolrun
+	url      engine.URL
+	keeper   *keeper // of the slots that are held, nil if there are none
 
 	mutex   sync.Mutex
 	running map[int64]context.CancelFunc // requests, by ID
@@ -96,17 +102,24 @@ func (a *agent) greet(lines *bufio.Scanner) bool {
 	return err == nil
 }
 
-func (a *agent) send(message any) {
-	line, err := json.Marshal(message)
-	if err != nil {
-		panic(err) // all messages are numbers and texts
+// write writes the messages.
+func (a *agent) write() {
+	for message := range a.messages {
+		line, err := json.Marshal(message)
+		if err != nil {
+			panic(err) // all messages are numbers and texts
+		}
+		engine.Write(a.socket, append(line, '\n')) // if poolrun has ended, reading says so
 	}
-	a.writing.Lock()
-	defer a.writing.Unlock()
-	engine.Write(a.socket, append(line, '\n')) // if poolrun has ended, reading says so
 }
 
-func (a *agent) tell(e engine.Event) { a.send(engine.Reply{Event: &e}) }
+// tell tells poolrun an event.
+func (a *agent) tell(e engine.Event) {
+	select {
+	case a.messages <- engine.Reply{Event: &e}:
+	default:
+	}
+}
 
 func (a *agent) keeping() *keeper {
 	a.mutex.Lock()
@@ -147,7 +160,7 @@ func (a *agent) begin(r engine.Request) {
 		} else if reply.Result, err = json.Marshal(result); err != nil {
 			panic(err)
 		}
-		a.send(reply)
+		a.messages <- reply
 	})
 }
 

@@ -26,13 +26,15 @@ type keeper struct {
 	page    []byte
 	tell    func(engine.Event)
 
-	end   context.CancelFunc
-	ended chan struct{} // keep is over
+	ctx context.Context // ends when the slots are given back
+	end context.CancelFunc
 
 	mutex   sync.Mutex
 	command *process // nil before it runs
 	isAlone bool     // poolrun is gone
-	lost    string   // why the slots may be another's
+	isOver  bool     // the slots are being given back
+	isLost  bool     // the slots may be another's
+	warned  bool     // poolrun knows that the lease cannot be renewed
 }
 
 func newKeeper(h *pools.Holding, poolrun *process, grant engine.Grant, tell func(engine.Event)) *keeper {
@@ -40,7 +42,9 @@ func newKeeper(h *pools.Holding, poolrun *process, grant engine.Grant, tell func
 	if err != nil {
 		page = make([]byte, 4) // the command is told by Started only
 	}
-	return &keeper{holding: h, grant: grant, poolrun: poolrun, page: page, tell: tell, ended: make(chan struct{})}
+	k := &keeper{holding: h, grant: grant, poolrun: poolrun, page: page, tell: tell}
+	k.ctx, k.end = context.WithCancel(context.Background())
+	return k
 }
 
 // noteAfter is how long a command has to run until etcd notes its pid. For short ones it would not be
@@ -57,9 +61,7 @@ func (k *keeper) started(pid int) {
 	k.command = p
 	k.mutex.Unlock()
 	time.AfterFunc(noteAfter, func() {
-		select {
-		case <-k.ended:
-		default:
+		if k.ctx.Err() == nil {
 			k.update(func(r *keys.Participant) { r.CommandPID = pid })
 		}
 	})
@@ -97,7 +99,7 @@ func (k *keeper) alone() bool {
 }
 
 func (k *keeper) update(change func(*keys.Participant)) {
-	ctx, cancel := context.WithTimeout(context.Background(), manageLimit)
+	ctx, cancel := context.WithTimeout(k.ctx, manageLimit)
 	defer cancel()
 	k.holding.Update(ctx, change)
 }
@@ -105,12 +107,6 @@ func (k *keeper) update(change func(*keys.Participant)) {
 // keep tells poolrun until when the slots are safe, passes signals on to the command, and ends the command
 // if poolrun cannot. It returns when the slots are given back.
 func (k *keeper) keep() {
-	defer close(k.ended)
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	k.mutex.Lock()
-	k.end = cancel
-	k.mutex.Unlock()
 	clock, err := newAlarm()
 	if err != nil {
 		k.lose(fmt.Sprintf("cannot make a timer: %s", err))
@@ -126,7 +122,7 @@ func (k *keeper) keep() {
 		clock.set(at)
 	})
 	watched := make(chan error, 1)
-	go func() { watched <- k.holding.Watch(ctx, k.signal) }()
+	go func() { watched <- k.holding.Watch(k.ctx, k.signal) }()
 	outOfContact := false
 	for {
 		select {
@@ -139,13 +135,14 @@ func (k *keeper) keep() {
 			}
 		case err := <-watched:
 			if err == nil { // the slots were given back, or the pool was destroyed
-				<-ctx.Done()
+				<-k.ctx.Done()
 				return
 			}
-			k.lose(err.Error())
 			watched = nil
-			clock.set(k.enforce())
-		case <-ctx.Done():
+			if k.lose(err.Error()); !k.grant.Keep {
+				clock.set(engine.Now())
+			}
+		case <-k.ctx.Done():
 			return
 		}
 	}
@@ -154,9 +151,12 @@ func (k *keeper) keep() {
 // lose notes that the slots can be another's.
 func (k *keeper) lose(why string) {
 	k.mutex.Lock()
-	k.lost = why
+	k.isLost = !k.isOver
+	isLost := k.isLost
 	k.mutex.Unlock()
-	k.tell(engine.Event{Lost: why})
+	if isLost {
+		k.tell(engine.Event{Lost: why})
+	}
 }
 
 // backstop is how long poolrun has to end the command, before the keeper does.
@@ -168,15 +168,19 @@ func (k *keeper) enforce() (next int64) {
 	safe := k.holding.Lease().Safe()
 	terminate, kill := k.grant.Ultimatum(safe)
 	k.mutex.Lock()
-	isLost, isAlone := k.lost != "", k.isAlone
+	isLost, isAlone, isOver, wasWarned := k.isLost, k.isAlone, k.isOver, k.warned
+	k.warned = true
 	k.mutex.Unlock()
+	if isOver {
+		return now + int64(time.Second)
+	}
 	if isLost {
 		terminate, kill = 0, 0
 	}
 	if now < terminate {
 		return terminate
 	}
-	if why := k.holding.Lease().Why(); why != nil && !isLost {
+	if why := k.holding.Lease().Why(); why != nil && !isLost && !wasWarned {
 		k.tell(engine.Event{Warning: fmt.Sprintf("the lease cannot be renewed: %s", why)})
 	}
 	k.tell(engine.Event{Safe: safe}) // wakes poolrun, which may have slept longer than it wanted
@@ -198,6 +202,8 @@ func (k *keeper) reportContact(wasLost bool) (isLost bool) {
 	lease := k.holding.Lease()
 	isLost = engine.Now() >= lease.Safe()
 	switch {
+	case lease.IsGone(): // Watch says so
+		return true
 	case isLost && !wasLost:
 		k.tell(engine.Event{Lost: fmt.Sprintf("its lease could not be renewed: %v", lease.Why())})
 	case !isLost && wasLost:
@@ -230,12 +236,12 @@ func (k *keeper) signalAll(n syscall.Signal) {
 
 // release gives the slots back.
 func (k *keeper) release(ctx context.Context) error {
-	err := k.holding.Release(ctx)
 	k.mutex.Lock()
-	end := k.end
+	k.isOver = true
 	k.mutex.Unlock()
-	if err == nil && end != nil {
-		end()
+	err := k.holding.Release(ctx)
+	if err == nil {
+		k.end()
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package pools
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,7 +46,7 @@ func (p *Pool) Acquire(ctx context.Context, r Request) (*Holding, error) {
 	w.place = keys.Place{Priority: r.Priority, Weight: r.Weight, Held: len(w.conditions) > 0}
 	w.record = keys.Participant{Host: p.local.Host, PID: r.PID, User: p.local.User, Command: r.Command, Since: time.Now()}
 	h, err := w.acquire(ctx, r)
-	w.cleanUp(h != nil)
+	w.cleanUp(h != nil && !h.isNested)
 	return h, err
 }
 
@@ -114,30 +115,19 @@ func (p *participant) arrive(ctx context.Context, r Request) (*view, error) {
 		lease <- err
 	}()
 	v, err := p.look(ctx, p.endOfClass(p.place.Priority))
-	if err := errors.Join(<-lease, <-version); err != nil && (errors.Is(err, pool.ErrUnavailable) || errors.Is(err, pool.ErrPermission)) {
-		return nil, firstOf(err)
-	}
-	if err != nil {
+	if err := cmp.Or(<-version, err, <-lease); err != nil {
 		return nil, err
 	}
 	p.place.Revision, p.place.ID = v.revision, time.Now().UnixNano()
 	if p.holder != nil {
 		p.place.ID = int64(p.holder.ID)
-		if p.holder.TTL < v.record.Lease {
+		if p.holder.Asked != v.record.Lease {
 			if err := p.grantHolder(ctx, v.record.Lease); err != nil {
 				return nil, err
 			}
 		}
 	}
 	return v, nil
-}
-
-// firstOf returns the first of errors that were joined: the others most often say the same.
-func firstOf(err error) error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return joined.Unwrap()[0]
-	}
-	return err
 }
 
 // resume goes on where another engine was when it was killed. Its lease shows whether it had the slots

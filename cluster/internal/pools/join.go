@@ -48,15 +48,16 @@ func (p *participant) join(ctx context.Context, made int64) (*view, error) {
 	return v, nil
 }
 
-// countBefore returns how many of the waiters joined before this one did, wherever they stand in line.
+// countBefore returns how many of the waiters joined before this one did, wherever they stand in line. (A
+// count alone would not be of these only.)
 func (p *participant) countBefore(ctx context.Context) (n int, err error) {
 	answer, err := p.do(ctx, func(txn clientv3.Txn) clientv3.Txn {
-		return txn.Then(clientv3.OpGet(p.space.Line(), clientv3.WithPrefix(), clientv3.WithCountOnly(), clientv3.WithMaxCreateRev(p.joined-1)))
+		return txn.Then(clientv3.OpGet(p.space.Line(), clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithMaxCreateRev(p.joined-1)))
 	})
 	if err != nil {
 		return 0, p.explain(err)
 	}
-	return int(rangeOf(answer, 0).Count), nil
+	return len(keysOf(answer, 0)), nil
 }
 
 // recentRevisions is how far back the waiters right before one are looked for, in the revisions at which they

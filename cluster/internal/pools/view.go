@@ -6,7 +6,6 @@ import (
 
 	"github.com/poolrun/poolrun/cluster/internal/keys"
 	"github.com/poolrun/poolrun/pool"
-	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -102,10 +101,9 @@ func (p *Pool) read(answer *clientv3.TxnResponse) (*view, error) {
 	return v, nil
 }
 
-func keysOf(answer *clientv3.TxnResponse, i int) []*mvccpb.KeyValue { return rangeOf(answer, i).Kvs }
-
-func rangeOf(answer *clientv3.TxnResponse, i int) *etcdserverpb.RangeResponse {
-	return answer.Responses[i].GetResponseRange()
+// keysOf returns what the operation i of a transaction has read.
+func keysOf(answer *clientv3.TxnResponse, i int) []*mvccpb.KeyValue {
+	return answer.Responses[i].GetResponseRange().Kvs
 }
 
 // isNear reports whether all that stand before this participant are known.
@@ -190,6 +188,17 @@ func (p *Pool) checkWeight(record keys.Pool, weight int) error {
 		return p.fail(pool.ErrTooHeavy, tooFew{record.Size, slots})
 	}
 	return nil
+}
+
+// exists reports whether a key exists.
+func (p *Pool) exists(ctx context.Context, key string) (bool, error) {
+	answer, err := p.do(ctx, func(txn clientv3.Txn) clientv3.Txn {
+		return txn.Then(clientv3.OpGet(key, clientv3.WithKeysOnly()))
+	})
+	if err != nil {
+		return false, p.explain(err)
+	}
+	return len(keysOf(answer, 0)) > 0, nil
 }
 
 type tooFew struct{ has, want int }

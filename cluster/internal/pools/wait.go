@@ -105,7 +105,7 @@ func (p *participant) awaitOnce(ctx context.Context, v *view) (slots []int, fenc
 	missing := 0      // slots that have to become free before a look is of use
 	for {
 		if !time.Now().Before(due) {
-			if v, err = p.lookAgain(ctx, v); err != nil {
+			if v, err = p.lookAgain(ctx, v); err != nil || p.isStopped() {
 				return nil, 0, v, err
 			}
 			if slots, fence, v, err = p.tryTake(ctx, v); slots != nil || err != nil {
@@ -182,10 +182,16 @@ func (p *participant) watch(ctx context.Context, near bool) (clientv3.WatchChan,
 	events := p.store.Watch(ctx, key, options...)
 	select {
 	case answer, ok := <-events:
-		if ok && answer.Err() == nil {
+		if !ok || answer.Err() != nil {
+			return nil, p.explain(store.NoAnswer("to a watch"))
+		}
+		if near {
 			return events, nil
 		}
-		return nil, p.explain(store.NoAnswer("to a watch"))
+		if exists, err := p.exists(ctx, key); exists || err != nil {
+			return events, err
+		}
+		return p.watch(ctx, near) // it has gone in the meantime
 	case <-time.After(createLimit):
 		return nil, p.explain(store.NoAnswer("to a watch"))
 	case <-ctx.Done():
@@ -219,6 +225,11 @@ func (p *participant) ensurePlace(ctx context.Context, v *view) (*view, error) {
 		}
 	}
 	now, err := p.join(ctx, v.made)
+	if isNoLease(err) { // it ran out in the meantime
+		p.waiter.Abandon()
+		p.waiter = nil
+		return p.ensurePlace(ctx, v)
+	}
 	if err != nil {
 		return v, err
 	}
@@ -231,7 +242,7 @@ func (p *participant) ensureHolder(ctx context.Context, v *view, near bool) erro
 	case !near && p.holder != nil:
 		p.holder.Abandon() // it would be renewed for nothing, perhaps for hours
 		p.holder = nil
-	case near && (p.holder == nil || p.holder.IsGone() || p.holder.TTL < v.record.Lease):
+	case near && (p.holder == nil || p.holder.IsGone() || p.holder.Asked != v.record.Lease):
 		return p.grantHolder(ctx, v.record.Lease)
 	}
 	return nil

@@ -20,8 +20,9 @@ import (
 // Clocks of different machines are never compared, and this machine's clock is CLOCK_BOOTTIME, which goes
 // on while the machine is suspended.
 type Lease struct {
-	ID  clientv3.LeaseID
-	TTL time.Duration // which can be longer than what was asked for
+	ID    clientv3.LeaseID
+	Asked time.Duration
+	TTL   time.Duration // which can be longer than what was asked for
 
 	store *Store
 	safe  atomic.Int64
@@ -44,6 +45,7 @@ func (s *Store) Grant(ctx context.Context, ttl time.Duration) (*Lease, error) {
 			return err
 		}
 		l = s.lease(answer.ID, time.Duration(answer.TTL)*time.Second)
+		l.Asked = ttl
 		l.safe.Store(sent + int64(l.TTL))
 		return nil
 	})
@@ -62,7 +64,7 @@ func (s *Store) Adopt(id clientv3.LeaseID, ttl time.Duration) *Lease {
 }
 
 func (s *Store) lease(id clientv3.LeaseID, ttl time.Duration) *Lease {
-	return &Lease{ID: id, TTL: ttl, store: s, ended: make(chan struct{}), gone: make(chan struct{})}
+	return &Lease{ID: id, Asked: ttl, TTL: ttl, store: s, ended: make(chan struct{}), gone: make(chan struct{})}
 }
 
 func (l *Lease) start() {
