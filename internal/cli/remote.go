@@ -24,11 +24,11 @@ const (
 	fenceVariable  = "POOLRUN_FENCE"  // a number that grows with every grant
 )
 
-// A lostError means that the command was ended because its slots could have gone to somebody else.
+// A lostError means that the command was ended because its slots could go to somebody else.
 type lostError poolName
 
 func (l lostError) Error() string {
-	return fmt.Sprintf("lost the slot of pool %s: the command was ended before the slot could go to another", string(l))
+	return fmt.Sprintf("lost the slot of pool %s, and ended the command", string(l))
 }
 
 // runRemote acquires slots, unless the process runs in some, and runs the command.
@@ -154,7 +154,14 @@ func (c *runCommand) startInLease(signals *supervisor.Signals, p *engine.Pool, l
 		}
 	}
 	lease.Watch(watcher)
-	return c.start(signals, command)
+	how, err = c.start(signals, command)
+	if err == nil && how.signal != 0 && !grant.Keep {
+		// The engine ends the command if this process is stopped.
+		if lease.Confirm(); lease.IsLost() {
+			err = lostError(c.Pool)
+		}
+	}
+	return how, err
 }
 
 // withRemote adds the description of a command's slots to its environment. What describes the slots of

@@ -24,6 +24,7 @@ const patience = 2 * time.Second
 type conn struct {
 	file  *os.File
 	event func(Event) // called in the reading goroutine
+	began time.Time
 
 	greeted atomic.Bool // the engine has started, and speaks the protocol
 
@@ -36,7 +37,7 @@ type conn struct {
 
 // connect takes over a socket. It sends the first line, and reads what comes in a goroutine of its own.
 func connect(file *os.File, hello Hello, event func(Event)) (*conn, error) {
-	c := &conn{file: file, event: event, pending: map[int64]chan Reply{}, ended: make(chan struct{})}
+	c := &conn{file: file, event: event, began: time.Now(), pending: map[int64]chan Reply{}, ended: make(chan struct{})}
 	if err := c.write(hello); err != nil {
 		return nil, err
 	}
@@ -147,6 +148,9 @@ func (c *conn) call(ctx context.Context, method Method, params, result any) erro
 	c.send(Cancel, Number{id}, nil)
 	select {
 	case reply := <-answer:
+		if reply.Error != nil && reply.Error.Kind == Cancelled {
+			return ctx.Err()
+		}
 		return reply.decode(result)
 	case <-c.ended:
 		return c.reason(answer, result)

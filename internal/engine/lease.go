@@ -95,6 +95,13 @@ func (l *Lease) note(e Event) {
 	}
 }
 
+// IsLost reports whether the engine has said that the slots are not held any more, or soon may not be.
+func (l *Lease) IsLost() bool {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.lost != ""
+}
+
 // Confirm returns after the watcher knows all that the engine knows, or after a moment.
 func (l *Lease) Confirm() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience/4)

@@ -180,15 +180,17 @@ func (p *Pool) Acquire(ctx context.Context, wish Wish, waiting func()) (*Lease, 
 	p.wish, p.waiting = wish, waiting
 	p.mutex.Unlock()
 	began := time.Now()
-	for {
+	for restarts := 0; ; restarts++ {
 		var grant Grant
 		conn := p.current()
 		err := conn.call(ctx, Acquire, p.wish, &grant)
 		if err == nil {
 			return p.newLease(grant, time.Since(began)), nil
 		}
-		// An engine that did not even begin to work would end again.
-		if !conn.isGone() || ctx.Err() != nil || !conn.greeted.Load() || p.restart(conn) != nil {
+		if time.Since(conn.began) > restartSpan {
+			restarts = 0
+		}
+		if !conn.isGone() || ctx.Err() != nil || restarts >= mostRestarts || p.restart(conn) != nil {
 			return nil, p.explain(err)
 		}
 		p.mutex.Lock()
@@ -206,5 +208,10 @@ func (p *Pool) restart(old *conn) error {
 	return p.start()
 }
 
-// restartPause keeps an engine that is killed again and again from using much of the machine.
-const restartPause = 20 * time.Millisecond
+// An engine that ends again and again is not only killed: mostRestarts is how often in a row another one is
+// started that ends within restartSpan. The pause keeps them from using much of the machine.
+const (
+	mostRestarts = 3
+	restartSpan  = time.Second
+	restartPause = 20 * time.Millisecond
+)

@@ -228,12 +228,13 @@ func (a *agent) acquire(ctx context.Context, wish engine.Wish) (any, error) {
 	if err != nil {
 		return nil, a.fail(pool.ErrUnavailable, err)
 	}
-	reach := ctx
 	if wish.Timeout > 0 {
 		var cancel context.CancelFunc
-		reach, cancel = context.WithTimeout(ctx, wish.Timeout)
+		ctx, cancel = context.WithTimeout(ctx, wish.Timeout)
 		defer cancel()
 	}
+	reach, cancel := pools.Reach(ctx, wish)
+	defer cancel()
 	s, err := a.open(reach)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,7 +34,7 @@ type keeper struct {
 	command *process // nil before it runs
 	isAlone bool     // poolrun is gone
 	isOver  bool     // the slots are being given back
-	isLost  bool     // the slots may be another's
+	lost    int64    // when the slots were found to be another's, perhaps; 0: they are not
 	warned  bool     // poolrun knows that the lease cannot be renewed
 }
 
@@ -114,22 +115,25 @@ func (k *keeper) keep() {
 	}
 	defer clock.close()
 	lease := k.holding.Lease()
+	var outOfContact atomic.Bool
 	lease.OnSafe(func(until int64) {
-		if !k.grant.Keep {
+		switch {
+		case !k.grant.Keep:
 			k.tell(engine.Event{Safe: until})
+			until, _ = k.grant.Ultimatum(until)
+		case outOfContact.Load():
+			until = engine.Now()
 		}
-		at, _ := k.grant.Ultimatum(until)
-		clock.set(at)
+		clock.set(until)
 	})
 	watched := make(chan error, 1)
 	go func() { watched <- k.holding.Watch(k.ctx, k.signal) }()
-	outOfContact := false
 	for {
 		select {
 		case <-clock.C:
 			if k.grant.Keep {
-				outOfContact = k.reportContact(outOfContact)
-				clock.set(engine.Now() + int64(time.Second))
+				outOfContact.Store(k.reportContact(outOfContact.Load()))
+				clock.set(max(lease.Safe(), engine.Now()+int64(time.Second)))
 			} else {
 				clock.set(k.enforce())
 			}
@@ -151,10 +155,12 @@ func (k *keeper) keep() {
 // lose notes that the slots can be another's.
 func (k *keeper) lose(why string) {
 	k.mutex.Lock()
-	k.isLost = !k.isOver
-	isLost := k.isLost
+	isNews := k.lost == 0 && !k.isOver
+	if isNews {
+		k.lost = engine.Now()
+	}
 	k.mutex.Unlock()
-	if isLost {
+	if isNews {
 		k.tell(engine.Event{Lost: why})
 	}
 }
@@ -168,30 +174,32 @@ func (k *keeper) enforce() (next int64) {
 	safe := k.holding.Lease().Safe()
 	terminate, kill := k.grant.Ultimatum(safe)
 	k.mutex.Lock()
-	isLost, isAlone, isOver, wasWarned := k.isLost, k.isAlone, k.isOver, k.warned
+	lost, isAlone, isOver, wasWarned := k.lost, k.isAlone, k.isOver, k.warned
 	k.warned = true
 	k.mutex.Unlock()
 	if isOver {
 		return now + int64(time.Second)
 	}
-	if isLost {
-		terminate, kill = 0, 0
+	if lost != 0 {
+		terminate, kill = lost, lost
 	}
 	if now < terminate {
 		return terminate
 	}
-	if why := k.holding.Lease().Why(); why != nil && !isLost && !wasWarned {
+	if why := k.holding.Lease().Why(); why != nil && lost == 0 && !wasWarned {
 		k.tell(engine.Event{Warning: fmt.Sprintf("the lease cannot be renewed: %s", why)})
 	}
 	k.tell(engine.Event{Safe: safe}) // wakes poolrun, which may have slept longer than it wanted
 	switch byKeeper := isAlone || k.poolrun.isStopped(); {
 	case now < kill && byKeeper:
+		k.tell(engine.Event{Lost: "its lease cannot be renewed"})
 		k.signalAll(syscall.SIGTERM)
 		k.signalAll(syscall.SIGCONT)
 		return kill
 	case now < kill:
 		return kill
 	case byKeeper || now >= kill+int64(backstop):
+		k.tell(engine.Event{Lost: "its lease could not be renewed"})
 		k.signalAll(syscall.SIGKILL)
 	}
 	return now + int64(backstop)/3
@@ -223,12 +231,15 @@ func (k *keeper) signal(n int) error {
 
 // signalAll signals the command, and what it has left behind that has the guard.
 func (k *keeper) signalAll(n syscall.Signal) {
-	if command := k.theCommand(); command != nil {
+	command := k.theCommand()
+	if command != nil {
 		command.signal(n)
 	}
 	if k.grant.Guarded && k.alone() {
 		for _, p := range guardians() {
-			p.signal(n)
+			if command == nil || p.pid != command.pid {
+				p.signal(n)
+			}
 			syscall.Close(p.fd)
 		}
 	}

@@ -32,16 +32,25 @@ const firstLimit = 10 * time.Second
 // cleanUpLimit is how long the end of a request may take that has failed, or is over.
 const cleanUpLimit = 2 * time.Second
 
-// Acquire gets slots, and waits for them in line. If ctx ends, it leaves the line and returns ctx's error.
+// Reach returns the context for a request's first words with etcd. One that does not wait has one try of each
+// member, and one that goes on where another engine was has as long as the whole request.
+func Reach(ctx context.Context, wish engine.Wish) (context.Context, context.CancelFunc) {
+	limit := firstLimit
+	switch _, isLimited := ctx.Deadline(); {
+	case wish.Nonblock:
+		limit = 0 // see store.Do
+	case isLimited || wish.Place != "" || wish.Lease != "":
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, limit)
+}
+
+// Acquire gets slots, and waits for them in line. If ctx ends, it leaves the line and returns ctx's error. The
+// caller sees to the wish's timeout.
 //
 // It returns ErrBusy, ErrNotYet, ErrTooLate, ErrTooHeavy, ErrNotExist, ErrDestroyed, ErrDraining, ErrDamaged,
 // ErrVersion, ErrPermission or ErrUnavailable.
 func (p *Pool) Acquire(ctx context.Context, r Request) (*Holding, error) {
-	if r.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, r.Timeout)
-		defer cancel()
-	}
 	w := &participant{Pool: p, conditions: conditionsOf(r.Wish), isStopped: r.IsStopped, tell: r.Note}
 	w.place = keys.Place{Priority: r.Priority, Weight: r.Weight, Held: len(w.conditions) > 0}
 	w.record = keys.Participant{Host: p.local.Host, PID: r.PID, User: p.local.User, Command: r.Command, Since: time.Now()}
@@ -95,16 +104,8 @@ func (p *participant) acquire(ctx context.Context, r Request) (*Holding, error) 
 // arrive has the first look at the pool. At the same time it asks for the lease of a holder, since most
 // requests need no other, and for the version of etcd.
 func (p *participant) arrive(ctx context.Context, r Request) (*view, error) {
-	switch {
-	case r.Nonblock:
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, 0) // one try of each member: see store.Do
-		defer cancel()
-	case r.Timeout == 0:
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, firstLimit)
-		defer cancel()
-	}
+	ctx, cancel := Reach(ctx, r.Wish)
+	defer cancel()
 	version, lease := make(chan error, 1), make(chan error, 1)
 	go func() { version <- p.CheckVersion(ctx) }()
 	go func() {
@@ -168,7 +169,7 @@ func (p *participant) tryAsNewcomer(ctx context.Context, v *view) (slots []int, 
 			return slots, fence, now, err
 		}
 		// It is not known whether the take was made. It has been prevented: see settle.
-		if err := p.ensureHolder(ctx, now, true); err != nil {
+		if err := p.ensureHolder(ctx, now); err != nil {
 			return nil, 0, now, err
 		}
 		if v, err = p.look(ctx, p.key()); err != nil {

@@ -75,7 +75,7 @@ func (p *participant) guards(v *view, slots []int) (list []guard) {
 	}
 	// Slots above the size do not count against those below it. So with some, the number of free slots is not
 	// that of free keys.
-	if v.above > 0 {
+	if v.above() > 0 {
 		add("takes", clientv3.Compare(clientv3.ModRevision(p.space.Takes()), "=", v.takes))
 	}
 	// A newcomer is not admitted to a pool that is drained.
@@ -91,6 +91,9 @@ func (p *participant) guards(v *view, slots []int) (list []guard) {
 
 // withoutGuard is the name of a guard that is left out, for the test that removes one.
 var withoutGuard string
+
+// beforeTake is called between a look and its take, by a test.
+var beforeTake = func(*participant, *view) {}
 
 // take tries to take slots, on what was seen in a view. If the guards do not hold, nothing is changed and it
 // returns the present view.
@@ -108,6 +111,7 @@ func (p *participant) take(ctx context.Context, v *view) (slots []int, fence int
 			conditions = append(conditions, g.cmp)
 		}
 	}
+	beforeTake(p, v)
 	holder := p.record
 	holder.Place, holder.WaitsFor = p.place.String(), ""
 	var puts []clientv3.Op

@@ -3,6 +3,8 @@ package pools
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/poolrun/poolrun/cluster/internal/keys"
 	"github.com/poolrun/poolrun/pool"
@@ -14,8 +16,10 @@ import (
 // it, as long as enough remains for all before them. It is K in docs/cluster.md.
 const sideBySide = 8
 
-// A view is what a participant sees of a pool in one revision.
+// A view is what a participant sees of a pool in one revision. It comes from a look, and later revisions can be
+// applied to it as a watch reports them.
 type view struct {
+	space    keys.Space
 	revision int64
 	cluster  uint64
 
@@ -25,11 +29,9 @@ type view struct {
 
 	takes, jumps int64 // the revisions of the last take and the last jump, 0 for none
 	drained      bool
-	paused       bool  // a start was made less than the pool's delay ago
-	pause        int64 // its revision
+	paused       bool // a start was made less than the pool's delay ago
 
 	slots map[int]bool // those that are held
-	above int          // how many of them are not below the size
 
 	before []keys.Place // in line before this participant, in order; at most sideBySide + 1
 	own    int64        // the revision that made this participant's key in line, 0: it does not stand there
@@ -57,48 +59,118 @@ func (p *Pool) look(ctx context.Context, me string) (*view, error) {
 
 // read decodes the answers of lookOps, which come first in a transaction.
 func (p *Pool) read(answer *clientv3.TxnResponse) (*view, error) {
-	v := &view{revision: answer.Header.Revision, cluster: answer.Header.ClusterId, slots: map[int]bool{}}
-	for _, kv := range keysOf(answer, 0) {
-		switch string(kv.Key) {
-		case p.space.Pool():
-			record, err := p.record(kv.Value)
-			if err != nil {
+	v := &view{space: p.space, revision: answer.Header.Revision, cluster: answer.Header.ClusterId, slots: map[int]bool{}}
+	for i := range 3 {
+		for _, kv := range keysOf(answer, i) {
+			if err := p.put(v, kv); err != nil {
 				return nil, err
 			}
-			v.record, v.changed, v.made = record, kv.ModRevision, kv.CreateRevision
-		case p.space.Takes():
-			v.takes = kv.ModRevision
-		case p.space.Jumps():
-			v.jumps = kv.ModRevision
-		case p.space.Drain():
-			v.drained = true
-		case p.space.Pause():
-			v.paused, v.pause = true, kv.ModRevision
 		}
 	}
 	if v.made == 0 {
 		return nil, p.fail(pool.ErrNotExist, nil)
 	}
-	for _, kv := range keysOf(answer, 1) {
-		slot, err := p.space.SlotOf(string(kv.Key))
-		if err != nil {
-			return nil, p.fail(pool.ErrDamaged, err)
-		}
-		if v.slots[slot] = true; slot >= v.record.Size {
-			v.above++
-		}
-	}
-	for _, kv := range keysOf(answer, 2) {
-		place, err := p.space.PlaceOf(string(kv.Key))
-		if err != nil {
-			return nil, p.fail(pool.ErrDamaged, err)
-		}
-		v.before = append(v.before, place)
-	}
 	for _, kv := range keysOf(answer, 3) {
 		v.own = kv.CreateRevision
 	}
 	return v, nil
+}
+
+// put puts a key into a view: one of the pool, of a slot, or of somebody before this participant. The keys of a
+// look come in order.
+func (p *Pool) put(v *view, kv *mvccpb.KeyValue) (err error) {
+	switch key := string(kv.Key); {
+	case key == p.space.Pool():
+		v.changed, v.made = kv.ModRevision, kv.CreateRevision
+		v.record, err = p.record(kv.Value)
+		return err
+	case key == p.space.Takes():
+		v.takes = kv.ModRevision
+	case key == p.space.Jumps():
+		v.jumps = kv.ModRevision
+	case key == p.space.Drain():
+		v.drained = true
+	case key == p.space.Pause():
+		v.paused = true
+	case strings.HasPrefix(key, p.space.Slots()):
+		slot, err := p.space.SlotOf(key)
+		if err != nil {
+			return p.fail(pool.ErrDamaged, err)
+		}
+		v.slots[slot] = true
+	case strings.HasPrefix(key, p.space.Line()):
+		place, err := p.space.PlaceOf(key)
+		if err != nil {
+			return p.fail(pool.ErrDamaged, err)
+		}
+		if i, isKnown := slices.BinarySearchFunc(v.before, key, v.compare); !isKnown {
+			v.before = slices.Insert(v.before, i, place)
+		}
+	}
+	return nil
+}
+
+// drop removes a key from a view.
+func (p *Pool) drop(v *view, key string) {
+	switch {
+	case key == p.space.Pool():
+		v.made = 0
+	case key == p.space.Drain():
+		v.drained = false
+	case key == p.space.Pause():
+		v.paused = false
+	case strings.HasPrefix(key, p.space.Slots()):
+		if slot, err := p.space.SlotOf(key); err == nil {
+			delete(v.slots, slot)
+		}
+	default:
+		if i, isKnown := slices.BinarySearchFunc(v.before, key, v.compare); isKnown {
+			v.before = slices.Delete(v.before, i, i+1)
+		}
+	}
+}
+
+func (v *view) compare(place keys.Place, key string) int {
+	return strings.Compare(v.space.Waiter(place), key)
+}
+
+// apply applies what a watch of all that a look shows reports, of a participant whose key is me. What the view
+// shows already is left out. All changes of one revision come together.
+func (p *Pool) apply(v *view, events []*clientv3.Event, me string) error {
+	for _, e := range events {
+		if e.Kv.ModRevision <= v.revision {
+			continue
+		}
+		switch key := string(e.Kv.Key); {
+		case key == me && e.Type == clientv3.EventTypeDelete:
+			v.own = 0
+		case key == me:
+			v.own = e.Kv.CreateRevision
+		case e.Type == clientv3.EventTypeDelete:
+			p.drop(v, key)
+		default:
+			if err := p.put(v, e.Kv); err != nil {
+				return err
+			}
+		}
+	}
+	if n := len(events); n > 0 {
+		v.revision = max(v.revision, events[n-1].Kv.ModRevision)
+	}
+	if v.made == 0 {
+		return p.fail(pool.ErrDestroyed, nil)
+	}
+	return nil
+}
+
+// above is how many slots are held that are not below the size.
+func (v *view) above() (n int) {
+	for slot := range v.slots {
+		if slot >= v.record.Size {
+			n++
+		}
+	}
+	return n
 }
 
 // keysOf returns what the operation i of a transaction has read.

@@ -3,7 +3,6 @@ package pools
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/poolrun/poolrun/cluster/internal/store"
@@ -11,15 +10,14 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// How a participant waits in line: it watches, and looks only when what it has seen says that its turn may
-// have come. The order is: begin to watch, wait until etcd confirms that, then look. So nothing is missed
-// that happens after the look.
+// How a participant waits in line. The order is: begin to watch, wait until etcd confirms that, then look. So
+// nothing is missed that happens after the look.
 //
-// Near the front, with at most sideBySide waiters before it, it watches the pool, the slots and those waiters,
-// and keeps account of how many slots have still to become free. Farther back it watches one key only, that
-// of the waiter sideBySide places before it. So a change wakes few.
+// Near the front, with at most sideBySide waiters before it, it watches all that a look shows, and keeps its view
+// up to date: so it can take its slots without another look. Farther back it watches one key only, that of the
+// waiter sideBySide places before it. So a change wakes few.
 //
-// A look at intervals makes up for an account that has gone wrong.
+// A look at intervals makes up for whatever a watch may have missed.
 const (
 	nearInterval = 5 * time.Second
 	farInterval  = 30 * time.Second
@@ -86,7 +84,7 @@ func (p *participant) awaitOnce(ctx context.Context, v *view) (slots []int, fenc
 		return nil, 0, v, err
 	}
 	near := v.isNear()
-	if err := p.ensureHolder(ctx, v, near); err != nil {
+	if err := p.ensureHolder(ctx, v); err != nil {
 		return nil, 0, v, err
 	}
 	watching, cancel := context.WithCancel(ctx)
@@ -101,77 +99,53 @@ func (p *participant) awaitOnce(ctx context.Context, v *view) (slots []int, fenc
 	}
 	poll := time.NewTicker(pollInterval)
 	defer poll.Stop()
-	var due time.Time // of the next look
-	missing := 0      // slots that have to become free before a look is of use
 	for {
-		if !time.Now().Before(due) {
-			if v, err = p.lookAgain(ctx, v); err != nil || p.isStopped() {
-				return nil, 0, v, err
+		if v, err = p.lookAgain(ctx, v); err != nil || v.isNear() != near {
+			return nil, 0, v, err
+		}
+		next := time.After(interval)
+		for isDue := false; !isDue; {
+			if near {
+				slots, fence, v, err = p.tryTake(ctx, v)
 			}
-			if slots, fence, v, err = p.tryTake(ctx, v); slots != nil || err != nil {
+			if slots != nil || err != nil || v.own != p.joined || v.isNear() != near || p.isStopped() {
 				return slots, fence, v, err
 			}
-			if v.own != p.joined || v.isNear() != near {
+			var retry <-chan time.Time
+			if near && v.lacks(p.place) <= 0 { // something else holds it
+				retry = time.After(p.retry(v))
+			}
+			select {
+			case answer, ok := <-events:
+				switch {
+				case !ok || answer.Err() != nil:
+					return nil, 0, v, nil
+				case !near: // the outpost has gone: there may be another
+					v, err = p.lookAgain(ctx, v)
+					return nil, 0, v, err
+				}
+				if err := p.apply(v, answer.Events, p.key()); err != nil {
+					return nil, 0, v, err
+				}
+				if err := p.checkWeight(v.record, p.place.Weight); err != nil {
+					return nil, 0, v, err
+				}
+			case <-p.waiter.Gone():
 				return nil, 0, v, nil
+			case <-retry:
+			case <-poll.C:
+			case <-next:
+				isDue = true
+			case <-ctx.Done():
+				return nil, 0, v, ctx.Err()
 			}
-			due, missing = time.Now().Add(interval), v.lacks(p.place)
-			if missing <= 0 { // something else holds it
-				due = time.Now().Add(p.retry(v))
-			}
-		}
-		select {
-		case answer, ok := <-events:
-			if !ok || answer.Err() != nil {
-				return nil, 0, v, nil
-			}
-			change, isUrgent := p.account(answer.Events, v)
-			if missing += change; isUrgent || missing <= 0 && change != 0 || !near {
-				due = time.Time{}
-			}
-		case <-p.waiter.Gone():
-			return nil, 0, v, nil
-		case <-poll.C:
-			if p.isStopped() {
-				return nil, 0, v, nil
-			}
-		case <-time.After(time.Until(due)):
-		case <-ctx.Done():
-			return nil, 0, v, ctx.Err()
 		}
 	}
-}
-
-// account returns by how much events change the number of slots that have to become free before a look is
-// of use, and whether a look is of use at once. Events that the view shows already do not count.
-func (p *participant) account(events []*clientv3.Event, v *view) (change int, isUrgent bool) {
-	for _, e := range events {
-		if e.Kv.ModRevision <= v.revision {
-			continue
-		}
-		key, weight := string(e.Kv.Key), 0
-		switch {
-		case key == p.space.Pool(), key == p.space.Pause(), key == p.space.Takes() && v.record.Delay > 0:
-			isUrgent = true
-		case strings.HasPrefix(key, p.space.Slots()):
-			weight = 1
-		case strings.HasPrefix(key, p.space.Line()):
-			if place, err := p.space.PlaceOf(key); err == nil {
-				weight = place.Of(v.record.Size)
-			}
-		}
-		switch {
-		case e.Type == clientv3.EventTypeDelete:
-			change -= weight
-		case e.IsCreate():
-			change += weight
-		}
-	}
-	return change, isUrgent
 }
 
 // watch watches what the participant has to know, and returns when etcd has confirmed it.
 func (p *participant) watch(ctx context.Context, near bool) (clientv3.WatchChan, error) {
-	key, options := p.space.All(), []clientv3.OpOption{clientv3.WithRange(p.key())}
+	key, options := p.space.All(), []clientv3.OpOption{clientv3.WithRange(p.key() + "\x00")}
 	if !near {
 		var err error
 		if key, err = p.outpost(ctx); err != nil {
@@ -236,13 +210,10 @@ func (p *participant) ensurePlace(ctx context.Context, v *view) (*view, error) {
 	return now, nil
 }
 
-// ensureHolder has a lease for the slots renewed while the participant is near the front.
-func (p *participant) ensureHolder(ctx context.Context, v *view, near bool) error {
-	switch {
-	case !near && p.holder != nil:
-		p.holder.Abandon() // it would be renewed for nothing, perhaps for hours
-		p.holder = nil
-	case near && (p.holder == nil || p.holder.IsGone() || p.holder.Asked != v.record.Lease):
+// ensureHolder sees to it that there is a lease for the slots. It is renewed while the participant waits, which
+// costs etcd less than another lease would.
+func (p *participant) ensureHolder(ctx context.Context, v *view) error {
+	if p.holder == nil || p.holder.IsGone() || p.holder.Asked != v.record.Lease {
 		return p.grantHolder(ctx, v.record.Lease)
 	}
 	return nil

@@ -24,14 +24,13 @@ const tryLimit = 2 * time.Second
 
 // A Store is a connection to an etcd cluster.
 type Store struct {
-	etcd    *clientv3.Client
-	members int // as many as there are endpoints
-	secret  string
+	etcd      *clientv3.Client
+	endpoints []string
 }
 
 // Open prepares the connection. It does not wait for an answer.
 func Open(c Config) (*Store, error) {
-	s := &Store{members: len(c.Endpoints), secret: c.Password}
+	s := &Store{endpoints: c.Endpoints}
 	config := clientv3.Config{
 		Endpoints: c.Endpoints,
 		TLS:       c.TLS,
@@ -44,8 +43,10 @@ func Open(c Config) (*Store, error) {
 		DialKeepAliveTimeout: tryLimit,
 	}
 	var err error
-	s.etcd, err = clientv3.New(config)
-	return s, s.Explain(err)
+	if s.etcd, err = clientv3.New(config); err != nil {
+		return nil, s.Explain(err)
+	}
+	return s, nil
 }
 
 // Close ends the connection.
@@ -56,11 +57,11 @@ func (s *Store) Close() { s.etcd.Close() }
 // The request must therefore have the same effect if it is made twice, or Do is not for it: see Once.
 func (s *Store) Do(ctx context.Context, request func(context.Context) error) error {
 	for try := 1; ; try++ {
-		err := s.once(ctx, try <= s.members, request)
+		err := s.once(ctx, try <= len(s.endpoints), request)
 		switch {
 		case ctx.Err() == context.Canceled:
 			return ctx.Err()
-		case err == nil || !isSilence(err) || ctx.Err() != nil && try >= s.members:
+		case err == nil || !isSilence(err) || ctx.Err() != nil && try >= len(s.endpoints):
 			return s.Explain(err)
 		}
 		time.Sleep(tryPause)
@@ -171,11 +172,11 @@ func (s *Store) reason(err error) string {
 	if _, why, ok := strings.Cut(text, last); ok {
 		text = why
 	}
-	for _, noise := range []string{"connection error: desc = ", "transport: ", "error while dialing: ", "Error while dialing: ", "etcdserver: ", `"`} {
+	for _, noise := range []string{"latest balancer error: ", "connection error: desc = ", "transport: ", "error while dialing: ", "Error while dialing: ", "etcdserver: ", `"`} {
 		text = strings.ReplaceAll(text, noise, "")
 	}
 	if strings.HasPrefix(text, "context deadline exceeded") || strings.HasPrefix(text, "context canceled") {
-		return " at " + strings.Join(s.etcd.Endpoints(), " ")
+		return " at " + strings.Join(s.endpoints, " ")
 	}
 	return ": " + text
 }
