@@ -64,9 +64,10 @@ func (p *participant) countBefore(ctx context.Context) (n int, err error) {
 // came.
 const recentRevisions = 256
 
-// outpost returns the key that is sideBySide places before the participant's own. etcd reads a whole range
+// outpost returns the key that is as many places before the participant's own as it may have before it to be near.
+// etcd reads a whole range
 // to return its end, so the end of the line is looked for first among those who came not long before.
-func (p *participant) outpost(ctx context.Context) (key string, err error) {
+func (p *participant) outpost(ctx context.Context, breadth int) (key string, err error) {
 	from := p.space.Came(p.place.Priority, max(p.place.Revision-recentRevisions, 0))
 	answer, err := p.do(ctx, func(txn clientv3.Txn) clientv3.Txn {
 		return txn.Then(clientv3.OpGet(from, clientv3.WithRange(p.key()), clientv3.WithKeysOnly()))
@@ -74,18 +75,18 @@ func (p *participant) outpost(ctx context.Context) (key string, err error) {
 	if err != nil {
 		return "", p.explain(err)
 	}
-	if list := keysOf(answer, 0); len(list) >= sideBySide {
-		return string(list[len(list)-sideBySide].Key), nil
+	if list := keysOf(answer, 0); len(list) >= breadth {
+		return string(list[len(list)-breadth].Key), nil
 	}
 	answer, err = p.do(ctx, func(txn clientv3.Txn) clientv3.Txn {
 		return txn.Then(clientv3.OpGet(p.space.Line(), clientv3.WithRange(p.key()), clientv3.WithKeysOnly(),
-			clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend), clientv3.WithLimit(sideBySide)))
+			clientv3.WithSort(clientv3.SortByKey, clientv3.SortDescend), clientv3.WithLimit(int64(breadth))))
 	})
 	if err != nil {
 		return "", p.explain(err)
 	}
-	if list := keysOf(answer, 0); len(list) == sideBySide {
-		return string(list[sideBySide-1].Key), nil
+	if list := keysOf(answer, 0); len(list) == breadth {
+		return string(list[breadth-1].Key), nil
 	}
 	return p.key(), nil // the line has become short
 }

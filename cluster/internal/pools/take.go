@@ -21,7 +21,8 @@ type participant struct {
 	joined int64        // the revision that made the key in line; 0: it does not stand in line
 	jumps  bool         // somebody stood behind when it joined: see guards
 
-	hasStood bool // in line, if perhaps not now
+	hasStood    bool // in line, if perhaps not now
+	isUncertain bool // a take may still be made whose answer was lost
 
 	conditions []condition
 	isStopped  func() bool        // whether poolrun is stopped
@@ -145,9 +146,22 @@ func (p *participant) settle(ctx context.Context) (slots []int, fence int64, err
 		return slots, fence, err
 	}
 	if p.joined != 0 {
-		return nil, 0, nil // the guard "place" keeps two takes from being made
+		p.isUncertain = true // the guard "place" keeps two takes from being made: see settleLate
+		return nil, 0, nil
 	}
 	err = p.holder.Revoke(ctx)
 	p.holder = nil
 	return nil, 0, err
+}
+
+// settleLate finds out, once the key in line has gone, whether a take whose answer was lost has been made after
+// all. It cannot be made later, since its guard "place" does not hold any more.
+func (p *participant) settleLate(ctx context.Context, v *view) (slots []int, fence int64, err error) {
+	if !p.isUncertain || v.own == p.joined {
+		return nil, 0, nil
+	}
+	if slots, fence, err = p.heldBy(ctx, p.holder.ID); err == nil {
+		p.isUncertain = false
+	}
+	return slots, fence, err
 }

@@ -16,6 +16,10 @@ import (
 // it, as long as enough remains for all before them. It is K in docs/cluster.md.
 const sideBySide = 8
 
+// leastReady is how many waiters behind the first one are ready to take slots, however few slots there are: getting
+// ready takes about as long as two hand-overs.
+const leastReady = 3
+
 // A view is what a participant sees of a pool in one revision. It comes from a look, and later revisions can be
 // applied to it as a watch reports them.
 type view struct {
@@ -178,8 +182,12 @@ func keysOf(answer *clientv3.TxnResponse, i int) []*mvccpb.KeyValue {
 	return answer.Responses[i].GetResponseRange().Kvs
 }
 
-// isNear reports whether all that stand before this participant are known.
-func (v *view) isNear() bool { return len(v.before) <= sideBySide }
+// isNear reports whether so few stand before this participant that it may take slots, or soon can.
+func (v *view) isNear() bool { return len(v.before) <= v.breadth() }
+
+// breadth is how many waiters may take slots at the same time: no more than the pool has slots. But the next few
+// are always ready.
+func (v *view) breadth() int { return min(max(v.record.Size, leastReady), sideBySide) }
 
 // ahead is how many slots those before this participant ask for.
 func (v *view) ahead() (slots int) {
@@ -190,9 +198,9 @@ func (v *view) ahead() (slots int) {
 }
 
 // lacks is how many slots have to become free before a participant may take its own: enough has to remain
-// for all before it. It is 0 or less if it may take them now.
+// for all before it. It is 0 or less if it may take them now. In a paused pool, of size 0, "all slots" are none.
 func (v *view) lacks(me keys.Place) int {
-	return len(v.slots) + v.ahead() + me.Of(v.record.Size) - v.record.Size
+	return len(v.slots) + v.ahead() + max(me.Of(v.record.Size), 1) - v.record.Size
 }
 
 // isBarred reports whether somebody before this participant may not be passed, because a condition holds

@@ -13,9 +13,9 @@ import (
 // How a participant waits in line. The order is: begin to watch, wait until etcd confirms that, then look. So
 // nothing is missed that happens after the look.
 //
-// Near the front, with at most sideBySide waiters before it, it watches all that a look shows, and keeps its view
-// up to date: so it can take its slots without another look. Farther back it watches one key only, that of the
-// waiter sideBySide places before it. So a change wakes few.
+// Near the front, with at most as many waiters before it as may take slots at the same time, it watches all that a
+// look shows, and keeps its view up to date: so it can take its slots without another look. Farther back it
+// watches one key only, that of the waiter that many places before it. So a change wakes few.
 //
 // A look at intervals makes up for whatever a watch may have missed.
 const (
@@ -80,6 +80,9 @@ func (p *participant) awaitOnce(ctx context.Context, v *view) (slots []int, fenc
 	if err := p.pauseWhileStopped(ctx); err != nil {
 		return nil, 0, v, err
 	}
+	if slots, fence, err = p.settleLate(ctx, v); slots != nil || err != nil {
+		return slots, fence, v, err
+	}
 	if v, err = p.ensurePlace(ctx, v); err != nil {
 		return nil, 0, v, err
 	}
@@ -89,7 +92,7 @@ func (p *participant) awaitOnce(ctx context.Context, v *view) (slots []int, fenc
 	}
 	watching, cancel := context.WithCancel(ctx)
 	defer cancel()
-	events, err := p.watch(watching, near)
+	events, err := p.watch(watching, v)
 	if err != nil {
 		return nil, 0, v, err
 	}
@@ -144,11 +147,12 @@ func (p *participant) awaitOnce(ctx context.Context, v *view) (slots []int, fenc
 }
 
 // watch watches what the participant has to know, and returns when etcd has confirmed it.
-func (p *participant) watch(ctx context.Context, near bool) (clientv3.WatchChan, error) {
+func (p *participant) watch(ctx context.Context, v *view) (clientv3.WatchChan, error) {
+	near := v.isNear()
 	key, options := p.space.All(), []clientv3.OpOption{clientv3.WithRange(p.key() + "\x00")}
 	if !near {
 		var err error
-		if key, err = p.outpost(ctx); err != nil {
+		if key, err = p.outpost(ctx, v.breadth()); err != nil {
 			return nil, err
 		}
 		options = []clientv3.OpOption{clientv3.WithFilterPut()}
@@ -165,7 +169,7 @@ func (p *participant) watch(ctx context.Context, near bool) (clientv3.WatchChan,
 		if exists, err := p.exists(ctx, key); exists || err != nil {
 			return events, err
 		}
-		return p.watch(ctx, near) // it has gone in the meantime
+		return p.watch(ctx, v) // it has gone in the meantime
 	case <-time.After(createLimit):
 		return nil, p.explain(store.NoAnswer("to a watch"))
 	case <-ctx.Done():
