@@ -133,10 +133,10 @@ type Grant struct {
 }
 
 // Ultimatum is when a command gets SIGTERM, and when SIGKILL, if its slots are safe until a moment: both
-// before. Between the two it has as long as it is given, but the lease can be renewed before the first. Times
-// are those of Now.
+// before, by a margin for clocks that do not run at the same speed. Between the two it has as long as it is given,
+// but the lease can be renewed before the first. Times are those of Now.
 func (g Grant) Ultimatum(safe int64) (terminate, kill int64) {
-	const margin = time.Second
+	margin := max(time.Second, g.Term/1000)
 	kill = safe - int64(margin)
 	return max(kill-int64(g.KillAfter), safe-int64(max(g.Term/3, margin))), kill
 }

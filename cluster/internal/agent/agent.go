@@ -239,7 +239,11 @@ func (a *agent) acquire(ctx context.Context, wish engine.Wish) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := pools.Open(s, a.url, local()).Acquire(ctx, pools.Request{Wish: wish, IsStopped: poolrun.isStopped, Note: a.tell})
+	held, hidden := ancestry(wish.PID)
+	wish.Held = strings.TrimSpace(wish.Held + " " + held)
+	h, err := pools.Open(s, a.url, local()).Acquire(ctx, pools.Request{
+		Wish: wish, Ancestors: hidden, IsStopped: poolrun.isStopped, Note: a.tell,
+	})
 	if err != nil {
 		return nil, err
 	}

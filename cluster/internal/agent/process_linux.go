@@ -53,13 +53,13 @@ func (p *process) stat() []string {
 // isStopped reports whether the process is stopped, by a signal or by a tracer.
 func (p *process) isStopped() bool {
 	fields := p.stat()
-	return len(fields) > 0 && (fields[0] == "T" || fields[0] == "t")
+	return len(fields) > stateField && (fields[stateField] == "T" || fields[stateField] == "t")
 }
 
 // isChildOf reports whether the process is a child of another one.
 func (p *process) isChildOf(parent int) bool {
 	fields := p.stat()
-	return len(fields) > 1 && fields[1] == strconv.Itoa(parent)
+	return len(fields) > parentField && fields[parentField] == strconv.Itoa(parent)
 }
 
 // guardEnds blocks until no process has the write end of the guard open.

@@ -21,6 +21,7 @@ import (
 // A Request is a wish with what belongs to it.
 type Request struct {
 	engine.Wish
+	Ancestors []int              // processes of this machine, one of which may be a holder's command: see nested
 	IsStopped func() bool        // whether poolrun is stopped
 	Note      func(engine.Event) // tells poolrun what another engine would have to know
 }
@@ -79,7 +80,7 @@ func (p *participant) acquire(ctx context.Context, r Request) (*Holding, error) 
 	if h, err := p.resume(ctx, v, r); h != nil || err != nil {
 		return h, err
 	}
-	if h, err := p.nested(ctx, v, r.Held); h != nil || err != nil {
+	if h, err := p.nested(ctx, v, r); h != nil || err != nil {
 		return h, err
 	}
 	if err := p.checkWeight(v.record, p.place.Weight); err != nil {
@@ -227,15 +228,40 @@ func (p *participant) joinForFirst(ctx context.Context, v *view) (*view, error) 
 }
 
 // nested returns the slots in which poolrun runs already, nil if it does not. A lease that has ended holds
-// none.
-func (p *participant) nested(ctx context.Context, v *view, held string) (*Holding, error) {
-	for _, text := range strings.Fields(held) {
-		cluster, lease, name, ok := parseHeld(text)
-		if !ok || cluster != v.cluster || name != p.url.Name {
-			continue
+// none. If the names of the leases could not be read, the records of the holders show whose command an ancestor
+// of poolrun is.
+func (p *participant) nested(ctx context.Context, v *view, r Request) (*Holding, error) {
+	if len(v.slots) == 0 {
+		return nil, nil
+	}
+	found := func(lease clientv3.LeaseID, held string) (*Holding, error) {
+		slots, fence, err := p.heldBy(ctx, lease)
+		if slots == nil {
+			return nil, err
 		}
-		if slots, fence, err := p.heldBy(ctx, lease); slots != nil || err != nil {
-			return &Holding{Pool: p.Pool, slots: slots, fence: fence, record: v.record, held: held, isNested: true}, err
+		return &Holding{Pool: p.Pool, slots: slots, fence: fence, record: v.record, held: held, isNested: true}, nil
+	}
+	for _, text := range strings.Fields(r.Held) {
+		if cluster, lease, name, ok := parseHeld(text); ok && cluster == v.cluster && name == p.url.Name {
+			if h, err := found(lease, r.Held); h != nil || err != nil {
+				return h, err
+			}
+		}
+	}
+	if len(r.Ancestors) == 0 {
+		return nil, nil
+	}
+	answer, err := p.do(ctx, func(txn clientv3.Txn) clientv3.Txn {
+		return txn.Then(clientv3.OpGet(p.space.Slots(), clientv3.WithPrefix()))
+	})
+	if err != nil {
+		return nil, p.explain(err)
+	}
+	for _, kv := range keysOf(answer, 0) {
+		holder := keys.ReadParticipant(kv.Value)
+		if holder.Host == p.local.Host && (slices.Contains(r.Ancestors, holder.PID) || slices.Contains(r.Ancestors, holder.CommandPID)) {
+			lease := clientv3.LeaseID(kv.Lease)
+			return found(lease, strings.TrimSpace(r.Held+" "+formatHeld(v.cluster, lease, p.url.Name)))
 		}
 	}
 	return nil, nil

@@ -172,7 +172,7 @@ func (s *Store) reason(err error) string {
 	if _, why, ok := strings.Cut(text, last); ok {
 		text = why
 	}
-	for _, noise := range []string{"latest balancer error: ", "connection error: desc = ", "transport: ", "error while dialing: ", "Error while dialing: ", "etcdserver: ", `"`} {
+	for _, noise := range []string{"latest balancer error: ", "connection error: desc = ", "transport: ", "error while dialing: ", "Error while dialing: ", "etcdserver: ", `\`, `"`} {
 		text = strings.ReplaceAll(text, noise, "")
 	}
 	if strings.HasPrefix(text, "context deadline exceeded") || strings.HasPrefix(text, "context canceled") {

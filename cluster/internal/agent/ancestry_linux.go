@@ -1,0 +1,65 @@
+package agent
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// A call inside a slot is recognized even if the environment was cleared on the way, as by sudo(8) or env -i: the
+// environments of the processes between still show the leases; and if one of them is poolrun, or is hidden from
+// this user, the records of the holders show whose command it is.
+
+// ancestry returns the leases that the environments of a process and its ancestors name, up to the first session
+// leader that this user may look into. If the records of holders can show more, it returns the pids of all of them
+// too.
+func ancestry(pid int) (held string, ancestors []int) {
+	seen := map[string]bool{}
+	mayShowMore := false
+	for i := range mostAncestors {
+		if pid <= 1 {
+			break
+		}
+		ancestors = append(ancestors, pid)
+		p := process{pid: pid}
+		fields := p.stat()
+		if len(fields) <= sessionField { // hidden: hidepid in proc(5)
+			mayShowMore = true
+			break
+		}
+		environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		mayShowMore = mayShowMore || err != nil || i > 0 && string(comm) == "poolrun\n"
+		for entry := range bytes.SplitSeq(environment, []byte{0}) {
+			if value, ok := bytes.CutPrefix(entry, []byte("POOLRUN_LEASES=")); ok {
+				for _, lease := range strings.Fields(string(value)) {
+					if !seen[lease] {
+						seen[lease] = true
+						held += " " + lease
+					}
+				}
+			}
+		}
+		if err == nil && fields[sessionField] == strconv.Itoa(pid) {
+			break
+		}
+		pid, _ = strconv.Atoi(fields[parentField])
+	}
+	if !mayShowMore {
+		ancestors = nil
+	}
+	return held, ancestors
+}
+
+// mostAncestors is for not following a chain that changes for ever.
+const mostAncestors = 64
+
+// Indices of process.stat.
+const (
+	stateField = iota
+	parentField
+	groupField
+	sessionField
+)
