@@ -170,9 +170,6 @@ func params[T any](r engine.Request) (p T) {
 	return p
 }
 
-// manageLimit is how long a request may take that only manages a pool, and does not wait.
-const manageLimit = 4 * time.Second
-
 func (a *agent) do(ctx context.Context, r engine.Request) (result any, err error) {
 	switch r.Method {
 	case engine.Confirm:
@@ -184,14 +181,14 @@ func (a *agent) do(ctx context.Context, r engine.Request) (result any, err error
 	case engine.Adopt:
 		return nil, a.adopt(ctx, params[engine.Grant](r))
 	}
-	if r.Method != engine.Drain && r.Method != engine.Wait {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, manageLimit)
-		defer cancel()
-	}
-	s, err := a.open(ctx)
+	limited, cancel := context.WithTimeout(ctx, pools.ManageLimit)
+	defer cancel()
+	s, err := a.open(limited)
 	if err != nil {
 		return nil, err
+	}
+	if r.Method != engine.Drain && r.Method != engine.Wait {
+		ctx = limited
 	}
 	p := pools.Open(s, a.url, local())
 	switch r.Method {

@@ -100,7 +100,7 @@ func (k *keeper) alone() bool {
 }
 
 func (k *keeper) update(change func(*keys.Participant)) {
-	ctx, cancel := context.WithTimeout(k.ctx, manageLimit)
+	ctx, cancel := context.WithTimeout(k.ctx, pools.ManageLimit)
 	defer cancel()
 	k.holding.Update(ctx, change)
 }
@@ -273,7 +273,7 @@ func (k *keeper) keepAlone() {
 		guardEnds()
 	}
 	for {
-		ctx, cancel := context.WithTimeout(context.Background(), manageLimit)
+		ctx, cancel := context.WithTimeout(context.Background(), pools.ManageLimit)
 		err := k.release(ctx)
 		cancel()
 		if err == nil || engine.Now() >= k.holding.Lease().Safe() {

@@ -63,8 +63,12 @@ func (h *Holding) IsNested() bool { return h.isNested }
 // Keeps reports whether a command runs on whose lease is lost.
 func (h *Holding) Keeps() bool { return h.record.Keep }
 
-// Release gives the slots back.
-func (h *Holding) Release(ctx context.Context) error { return h.explain(h.lease.Revoke(ctx)) }
+// Release gives the slots back. The answer to a signal precedes it.
+func (h *Holding) Release(ctx context.Context) error {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	return h.explain(h.lease.Revoke(ctx))
+}
 
 // Update changes the record of the slots, which is for people.
 func (h *Holding) Update(ctx context.Context, change func(*keys.Participant)) error {
@@ -183,13 +187,15 @@ func (h *Holding) obey(ctx context.Context, key string, value []byte, signal fun
 	if asked == nil || asked.Done {
 		return
 	}
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
 	done := *asked
 	done.Done = true
 	if err := signal(asked.Number); err != nil {
 		done.Error = err.Error()
 	}
-	h.mutex.Lock()
-	defer h.mutex.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, cleanUpLimit)
+	defer cancel()
 	record := h.participant
 	record.Signal = &done
 	if slot, err := h.space.SlotOf(key); err == nil {

@@ -176,7 +176,7 @@ func (p *Pool) waitIdleOnce(ctx context.Context, made *int64) (*view, error) {
 	defer cancel()
 	events := p.store.Watch(watching, p.space.All(), clientv3.WithPrefix(), clientv3.WithFilterPut())
 	for {
-		v, err := p.look(ctx, p.endOfLine())
+		v, err := p.firstLook(ctx, *made == 0)
 		switch {
 		case err != nil:
 			return nil, err
@@ -198,11 +198,26 @@ func (p *Pool) waitIdleOnce(ctx context.Context, made *int64) (*view, error) {
 	}
 }
 
+// firstLook looks at the whole pool. Only the first look has a limit.
+func (p *Pool) firstLook(ctx context.Context, isFirst bool) (*view, error) {
+	if isFirst {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, ManageLimit)
+		defer cancel()
+	}
+	return p.look(ctx, p.endOfLine())
+}
+
+// ManageLimit is how long a request may take that only manages a pool, and the beginning of one that waits.
+const ManageLimit = 4 * time.Second
+
 // Drain refuses newcomers, waits until the pool is idle, and destroys it. If ctx ends earlier, and also if
 // this process dies, newcomers are admitted again. It returns ErrDraining if another process drains the
 // pool already.
 func (p *Pool) Drain(ctx context.Context) error {
-	lease, err := p.store.Grant(ctx, waiterLease)
+	first, cancel := context.WithTimeout(ctx, ManageLimit)
+	defer cancel()
+	lease, err := p.store.Grant(first, waiterLease)
 	if err != nil {
 		return p.explain(err)
 	}
@@ -211,7 +226,7 @@ func (p *Pool) Drain(ctx context.Context) error {
 		defer cancel()
 		lease.Revoke(ctx)
 	}()
-	if err := p.beginDrain(ctx, lease.ID); err != nil {
+	if err := p.beginDrain(first, lease.ID); err != nil {
 		return err
 	}
 	for {

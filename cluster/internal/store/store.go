@@ -14,6 +14,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -41,6 +42,12 @@ func Open(c Config) (*Store, error) {
 		DialTimeout:          tryLimit, // of authentication
 		DialKeepAliveTime:    10 * time.Second,
 		DialKeepAliveTimeout: tryLimit,
+
+		// A member that was down for long has to be found again before leases run out.
+		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+			MinConnectTimeout: tryLimit,
+		})},
 	}
 	var err error
 	if s.etcd, err = clientv3.New(config); err != nil {
@@ -56,13 +63,20 @@ func (s *Store) Close() { s.etcd.Close() }
 // each member had a chance. A write whose try got no answer can have been made, and can still be made later.
 // The request must therefore have the same effect if it is made twice, or Do is not for it: see Once.
 func (s *Store) Do(ctx context.Context, request func(context.Context) error) error {
+	var silence Silence
 	for try := 1; ; try++ {
 		err := s.once(ctx, try <= len(s.endpoints), request)
 		switch {
 		case ctx.Err() == context.Canceled:
 			return ctx.Err()
-		case err == nil || !isSilence(err) || ctx.Err() != nil && try >= len(s.endpoints):
+		case err == nil || !isSilence(err):
 			return s.Explain(err)
+		}
+		if now := s.reason(err); now.isKnown || !silence.isKnown {
+			silence = now
+		}
+		if ctx.Err() != nil && try >= len(s.endpoints) {
+			return silence
 		}
 		time.Sleep(tryPause)
 	}
@@ -90,16 +104,19 @@ func (s *Store) once(ctx context.Context, always bool, request func(context.Cont
 		defer stop()
 	}
 	defer cancel()
-	return request(try)
+	return rpctypes.Error(request(try))
 }
 
 // A Silence is the error of a request that no member has answered.
-type Silence struct{ why string }
+type Silence struct {
+	why     string
+	isKnown bool // what the reason is
+}
 
 func (s Silence) Error() string { return "etcd does not answer" + s.why }
 
 // NoAnswer is the error of what was asked for without an answer in time.
-func NoAnswer(what string) error { return Silence{" " + what} }
+func NoAnswer(what string) error { return Silence{why: " " + what} }
 
 // Silent reports whether no member has answered.
 func Silent(err error) bool { return errors.As(err, new(Silence)) }
@@ -138,7 +155,7 @@ func (s *Store) Explain(err error) error {
 	case errors.As(err, new(Silence)):
 		return err
 	case isSilence(err):
-		return Silence{s.reason(err)}
+		return s.reason(err)
 	case errors.As(err, &answer):
 		text := strings.TrimPrefix(answer.Error(), "etcdserver: ")
 		switch {
@@ -162,8 +179,8 @@ type refusal struct {
 func (r refusal) Error() string { return r.text }
 func (r refusal) Unwrap() error { return r.err }
 
-// reason is what is known about a silence.
-func (s *Store) reason(err error) string {
+// reason is a silence with what is known about it.
+func (s *Store) reason(err error) Silence {
 	text := err.Error()
 	if st, ok := status.FromError(err); ok {
 		text = st.Message()
@@ -176,9 +193,9 @@ func (s *Store) reason(err error) string {
 		text = strings.ReplaceAll(text, noise, "")
 	}
 	if strings.HasPrefix(text, "context deadline exceeded") || strings.HasPrefix(text, "context canceled") {
-		return " at " + strings.Join(s.endpoints, " ")
+		return Silence{why: " at " + strings.Join(s.endpoints, " ")}
 	}
-	return ": " + text
+	return Silence{": " + text, true}
 }
 
 // OldestVersion is the oldest version of etcd that keeps its promises about leases: earlier ones can revoke
