@@ -105,6 +105,8 @@ type Wish struct {
 	KillAfter time.Duration `json:"kill_after_ns"`  // between SIGTERM and SIGKILL for a command that has to end
 	Held      string        `json:"held,omitempty"` // the leases in whose slots poolrun runs, as in Grant
 
+	Inside bool `json:"inside,omitempty"` // poolrun has inherited a pipe, which may be the guard of a slot in which it runs
+
 	// Of a request that is made again, because the engine that had it is gone.
 	Place string `json:"place,omitempty"`
 	Lease string `json:"lease,omitempty"`

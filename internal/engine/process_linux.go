@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"unsafe"
@@ -56,6 +57,32 @@ func (c *cell) close() {
 	if c.memory != nil {
 		unix.Munmap(c.memory)
 	}
+}
+
+// MayBeInside reports whether this process has inherited the write end of a pipe other than as a standard
+// descriptor: it may be the guard of a slot.
+func MayBeInside() bool {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return true
+	}
+	for _, entry := range entries {
+		fd, err := strconv.Atoi(entry.Name())
+		if err != nil || fd < 3 {
+			continue
+		}
+		var info unix.Stat_t
+		closes, err1 := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		access, err2 := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+		if errors.Join(err1, err2, unix.Fstat(fd, &info)) != nil {
+			continue
+		}
+		isInherited := closes&unix.FD_CLOEXEC == 0 // this program's own are closed at an exec
+		if isInherited && info.Mode&unix.S_IFMT == unix.S_IFIFO && access&unix.O_ACCMODE == unix.O_WRONLY {
+			return true
+		}
+	}
+	return false
 }
 
 // start starts an engine, as a companion or an adopted one, and returns this end of the socket. The cell may

@@ -236,10 +236,10 @@ func (a *agent) acquire(ctx context.Context, wish engine.Wish) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	held, hidden := ancestry(wish.PID)
-	wish.Held = strings.TrimSpace(wish.Held + " " + held)
+	held, ancestors := ancestry(wish.PID, wish.Inside)
+	wish.Held += held
 	h, err := pools.Open(s, a.url, local()).Acquire(ctx, pools.Request{
-		Wish: wish, Ancestors: hidden, IsStopped: poolrun.isStopped, Note: a.tell,
+		Wish: wish, Ancestors: ancestors, IsStopped: poolrun.isStopped, Note: a.tell,
 	})
 	if err != nil {
 		return nil, err

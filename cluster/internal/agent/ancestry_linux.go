@@ -5,19 +5,16 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 )
 
 // A call inside a slot is recognized even if the environment was cleared on the way, as by sudo(8) or env -i: the
-// environments of the processes between still show the leases; and if one of them is poolrun, or is hidden from
-// this user, the records of the holders show whose command it is.
+// environments of the processes between still show the leases. If one of them is poolrun, or is hidden from this
+// user, or if poolrun has inherited what may be a guard, the records of the holders show whose command it is.
 
 // ancestry returns the leases that the environments of a process and its ancestors name, up to the first session
 // leader that this user may look into. If the records of holders can show more, it returns the pids of all of them
 // too.
-func ancestry(pid int) (held string, ancestors []int) {
-	seen := map[string]bool{}
-	mayShowMore := false
+func ancestry(pid int, mayShowMore bool) (held string, ancestors []int) {
 	for i := range mostAncestors {
 		if pid <= 1 {
 			break
@@ -34,12 +31,7 @@ func ancestry(pid int) (held string, ancestors []int) {
 		mayShowMore = mayShowMore || err != nil || i > 0 && string(comm) == "poolrun\n"
 		for entry := range bytes.SplitSeq(environment, []byte{0}) {
 			if value, ok := bytes.CutPrefix(entry, []byte("POOLRUN_LEASES=")); ok {
-				for _, lease := range strings.Fields(string(value)) {
-					if !seen[lease] {
-						seen[lease] = true
-						held += " " + lease
-					}
-				}
+				held += " " + string(value)
 			}
 		}
 		if err == nil && fields[sessionField] == strconv.Itoa(pid) {

@@ -234,16 +234,16 @@ func (p *participant) nested(ctx context.Context, v *view, r Request) (*Holding,
 	if len(v.slots) == 0 {
 		return nil, nil
 	}
-	found := func(lease clientv3.LeaseID, held string) (*Holding, error) {
+	found := func(lease clientv3.LeaseID, held []string) (*Holding, error) {
 		slots, fence, err := p.heldBy(ctx, lease)
 		if slots == nil {
 			return nil, err
 		}
-		return &Holding{Pool: p.Pool, slots: slots, fence: fence, record: v.record, held: held, isNested: true}, nil
+		return &Holding{Pool: p.Pool, slots: slots, fence: fence, record: v.record, held: strings.Join(held, " "), isNested: true}, nil
 	}
-	for _, text := range strings.Fields(r.Held) {
+	for _, text := range leasesIn(r.Held) {
 		if cluster, lease, name, ok := parseHeld(text); ok && cluster == v.cluster && name == p.url.Name {
-			if h, err := found(lease, r.Held); h != nil || err != nil {
+			if h, err := found(lease, leasesIn(r.Held)); h != nil || err != nil {
 				return h, err
 			}
 		}
@@ -261,10 +261,20 @@ func (p *participant) nested(ctx context.Context, v *view, r Request) (*Holding,
 		holder := keys.ReadParticipant(kv.Value)
 		if holder.Host == p.local.Host && (slices.Contains(r.Ancestors, holder.PID) || slices.Contains(r.Ancestors, holder.CommandPID)) {
 			lease := clientv3.LeaseID(kv.Lease)
-			return found(lease, strings.TrimSpace(r.Held+" "+formatHeld(v.cluster, lease, p.url.Name)))
+			return found(lease, append(leasesIn(r.Held), formatHeld(v.cluster, lease, p.url.Name)))
 		}
 	}
 	return nil, nil
+}
+
+// leasesIn lists what a description names, each once.
+func leasesIn(held string) (list []string) {
+	for _, text := range strings.Fields(held) {
+		if !slices.Contains(list, text) {
+			list = append(list, text)
+		}
+	}
+	return list
 }
 
 // mostHeld is how many leases the description of a command's slots names.
@@ -277,7 +287,7 @@ func (p *participant) hold(slots []int, fence int64, v *view, r Request) *Holdin
 	}
 	p.record.Place, p.record.WaitsFor, p.record.Since = p.place.String(), "", time.Now()
 	own := formatHeld(v.cluster, p.holder.ID, p.url.Name)
-	others := slices.DeleteFunc(strings.Fields(r.Held), func(text string) bool {
+	others := slices.DeleteFunc(leasesIn(r.Held), func(text string) bool {
 		cluster, _, name, ok := parseHeld(text)
 		return !ok || cluster == v.cluster && name == p.url.Name // that lease has ended
 	})

@@ -113,9 +113,9 @@ func (h *Holding) watchOnce(ctx context.Context, signal func(n int) error) error
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	first, last := h.slots[0], h.slots[len(h.slots)-1]
-	events := h.store.Watch(ctx, h.space.Slot(first), clientv3.WithRange(h.space.Slot(last)+"\x00"))
-	if answer, ok := <-events; !ok || answer.Err() != nil {
-		return store.NoAnswer("to a watch")
+	events, err := h.store.Watch(ctx, h.space.Slot(first), clientv3.WithRange(h.space.Slot(last)+"\x00"))
+	if err != nil {
+		return err
 	}
 	answer, err := h.do(ctx, func(txn clientv3.Txn) clientv3.Txn {
 		return txn.Then(clientv3.OpGet(h.space.Slot(first), clientv3.WithRange(h.space.Slot(last)+"\x00")))
@@ -137,7 +137,7 @@ func (h *Holding) watchOnce(ctx context.Context, signal func(n int) error) error
 		select {
 		case answer, ok := <-events:
 			if !ok || answer.Err() != nil {
-				return store.NoAnswer("to a watch")
+				return store.ErrBroken
 			}
 			for _, e := range answer.Events {
 				switch {

@@ -174,7 +174,7 @@ func (p *Pool) waitIdle(ctx context.Context) (*view, error) {
 func (p *Pool) waitIdleOnce(ctx context.Context, made *int64) (*view, error) {
 	watching, cancel := context.WithCancel(ctx)
 	defer cancel()
-	events := p.store.Watch(watching, p.space.All(), clientv3.WithPrefix(), clientv3.WithFilterPut())
+	var events clientv3.WatchChan
 	for {
 		v, err := p.firstLook(ctx, *made == 0)
 		switch {
@@ -185,7 +185,12 @@ func (p *Pool) waitIdleOnce(ctx context.Context, made *int64) (*view, error) {
 		case len(v.slots) == 0 && len(v.before) == 0:
 			return v, nil
 		}
-		*made = v.made
+		if *made = v.made; events == nil { // then look again: nothing is missed
+			if events, err = p.store.Watch(watching, p.space.All(), clientv3.WithPrefix(), clientv3.WithFilterPut()); err != nil {
+				return nil, p.explain(err)
+			}
+			continue
+		}
 		select {
 		case answer, ok := <-events:
 			if !ok || answer.Err() != nil {
@@ -281,7 +286,10 @@ func (p *Pool) Signal(ctx context.Context, slot, number int) (pid int, err error
 	key, free := p.space.Slot(slot), p.fail(pool.ErrFree, fmt.Errorf("slot %d is free", slot))
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
-	events := p.store.Watch(ctx, key)
+	events, err := p.store.Watch(ctx, key)
+	if err != nil {
+		return 0, p.explain(err)
+	}
 	id := rand.Text()
 	var holder keys.Participant
 	for {
@@ -311,7 +319,7 @@ func (p *Pool) Signal(ctx context.Context, slot, number int) (pid int, err error
 		select {
 		case answer, ok := <-events:
 			if !ok || answer.Err() != nil {
-				return 0, p.explain(store.NoAnswer("to a watch"))
+				return 0, p.explain(store.ErrBroken)
 			}
 			for _, e := range answer.Events {
 				if e.Type == clientv3.EventTypeDelete {

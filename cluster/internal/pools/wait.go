@@ -22,7 +22,6 @@ const (
 	nearInterval = 5 * time.Second
 	farInterval  = 30 * time.Second
 	pollInterval = time.Second // of what etcd knows nothing about: conditions, and whether poolrun is stopped
-	createLimit  = 2 * time.Second
 )
 
 // await waits until the participant, which stands in line, has taken its slots.
@@ -146,34 +145,24 @@ func (p *participant) awaitOnce(ctx context.Context, v *view) (slots []int, fenc
 	}
 }
 
-// watch watches what the participant has to know, and returns when etcd has confirmed it.
+// watch watches what the participant has to know.
 func (p *participant) watch(ctx context.Context, v *view) (clientv3.WatchChan, error) {
-	near := v.isNear()
-	key, options := p.space.All(), []clientv3.OpOption{clientv3.WithRange(p.key() + "\x00")}
-	if !near {
-		var err error
-		if key, err = p.outpost(ctx, v.breadth()); err != nil {
+	if v.isNear() {
+		events, err := p.store.Watch(ctx, p.space.All(), clientv3.WithRange(p.key()+"\x00"))
+		return events, p.explain(err)
+	}
+	for {
+		key, err := p.outpost(ctx, v.breadth())
+		if err != nil {
 			return nil, err
 		}
-		options = []clientv3.OpOption{clientv3.WithFilterPut()}
-	}
-	events := p.store.Watch(ctx, key, options...)
-	select {
-	case answer, ok := <-events:
-		if !ok || answer.Err() != nil {
-			return nil, p.explain(store.NoAnswer("to a watch"))
+		events, err := p.store.Watch(ctx, key, clientv3.WithFilterPut())
+		if err != nil {
+			return nil, p.explain(err)
 		}
-		if near {
-			return events, nil
-		}
-		if exists, err := p.exists(ctx, key); exists || err != nil {
+		if exists, err := p.exists(ctx, key); exists || err != nil { // else it has gone in the meantime
 			return events, err
 		}
-		return p.watch(ctx, v) // it has gone in the meantime
-	case <-time.After(createLimit):
-		return nil, p.explain(store.NoAnswer("to a watch"))
-	case <-ctx.Done():
-		return nil, ctx.Err()
 	}
 }
 

@@ -76,10 +76,24 @@ func (s *Store) Do(ctx context.Context, request func(context.Context) error) err
 			silence = now
 		}
 		if ctx.Err() != nil && try >= len(s.endpoints) {
+			if !silence.isKnown {
+				silence = s.ask()
+			}
 			return silence
 		}
 		time.Sleep(tryPause)
 	}
+}
+
+// ask asks the connection why there is no answer. Requests wait until there is one, and do not know.
+func (s *Store) ask() Silence {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*tryPause)
+	defer cancel()
+	_, err := etcdserverpb.NewMaintenanceClient(s.etcd.ActiveConnection()).Status(ctx, &etcdserverpb.StatusRequest{})
+	if err == nil {
+		err = context.DeadlineExceeded // it answers, but too late
+	}
+	return s.reason(err)
 }
 
 // tryPause keeps tries that fail at once from using much of the machine.
@@ -115,8 +129,8 @@ type Silence struct {
 
 func (s Silence) Error() string { return "etcd does not answer" + s.why }
 
-// NoAnswer is the error of what was asked for without an answer in time.
-func NoAnswer(what string) error { return Silence{why: " " + what} }
+// ErrBroken is the silence of a watch that has failed.
+var ErrBroken error = Silence{why: " to a watch any more"}
 
 // Silent reports whether no member has answered.
 func Silent(err error) bool { return errors.As(err, new(Silence)) }
@@ -232,9 +246,42 @@ func IsOld(version string) bool {
 // Txn begins a transaction. Its Commit is for Do or Once.
 func (s *Store) Txn(ctx context.Context) clientv3.Txn { return s.etcd.Txn(ctx) }
 
-// Watch watches keys. The channel is closed when the member that serves it has no leader.
-func (s *Store) Watch(ctx context.Context, key string, options ...clientv3.OpOption) clientv3.WatchChan {
-	return s.etcd.Watch(clientv3.WithRequireLeader(ctx), key, append(options, clientv3.WithCreatedNotify())...)
+// watchLimit is how long the beginning of a watch may take.
+const watchLimit = tryLimit
+
+// Watch watches keys, and returns when etcd has confirmed that. The watch ends with ctx, which the caller has to
+// end. The channel is closed, or has an error, when the watch fails: also when the member that serves it has no
+// leader.
+func (s *Store) Watch(ctx context.Context, key string, options ...clientv3.OpOption) (clientv3.WatchChan, error) {
+	begun := make(chan clientv3.WatchChan, 1)
+	go func() { // it blocks until there is a connection
+		begun <- s.etcd.Watch(clientv3.WithRequireLeader(ctx), key, append(options, clientv3.WithCreatedNotify())...)
+	}()
+	limit := time.After(watchLimit)
+	var events clientv3.WatchChan
+	for {
+		select {
+		case events = <-begun:
+			begun = nil
+		case answer, ok := <-events:
+			if !ok || answer.Err() != nil {
+				return nil, s.watchError(answer.Err())
+			}
+			return events, nil
+		case <-limit:
+			return nil, Silence{why: " to a watch"}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// watchError is the error of a watch that could not begin. Only a lack of rights does not go away by itself.
+func (s *Store) watchError(err error) error {
+	if err = s.Explain(rpctypes.Error(err)); errors.Is(err, ErrRefused) {
+		return err
+	}
+	return Silence{why: " to a watch"}
 }
 
 // Touch reads a key in an old revision. It returns an error if that does not exist any more.
