@@ -29,6 +29,7 @@ type Config struct {
 	Auth       bool          // authentication is on, and the user Root may do everything
 	TokenTTL   time.Duration // with Auth: how long a token lasts that is not used; 0 is etcd's default
 	ExtraArgs  []string      // of each server, after all others
+	Isolated   bool          // each member has a Network of its own, and can be Cut off from the others
 }
 
 // The user that may do everything if a cluster has Auth.
@@ -55,6 +56,7 @@ type Cluster struct {
 	tls     *tls.Config
 	authOn  bool
 	client  *clientv3.Client
+	links   []link // of an isolated cluster
 	closing sync.Once
 }
 
@@ -81,6 +83,11 @@ func (c *Cluster) start() (err error) {
 			return err
 		}
 		c.Members = append(c.Members, m)
+	}
+	if c.config.Isolated {
+		if err := c.isolate(); err != nil {
+			return err
+		}
 	}
 	if c.config.TLS {
 		if err := c.makeCertificates(); err != nil {
@@ -135,6 +142,9 @@ func (c *Cluster) close() error {
 	var errs []error
 	if c.client != nil {
 		errs = append(errs, c.client.Close())
+	}
+	for _, l := range c.links {
+		errs = append(errs, l.Close())
 	}
 	for _, m := range c.Members {
 		errs = append(errs, m.close())

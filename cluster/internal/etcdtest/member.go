@@ -20,6 +20,7 @@ type Member struct {
 	name         string
 	ip           netip.Addr // each member has its own, so that a firewall can tell connections to them apart
 	client, peer *port
+	network      *Network
 
 	mu     sync.Mutex
 	server *server // nil if it does not run
@@ -28,7 +29,7 @@ type Member struct {
 // newMember reserves what a member needs. It does not start it.
 func newMember(c *Cluster, index int) (m *Member, err error) {
 	ip := netip.AddrFrom4([4]byte{127, 0, 0, byte(index + 1)})
-	m = &Member{cluster: c, name: fmt.Sprintf("m%d", index), ip: ip}
+	m = &Member{cluster: c, name: fmt.Sprintf("m%d", index), ip: ip, network: home()}
 	if m.client, err = reservePort(ip); err != nil {
 		return nil, err
 	}
@@ -84,7 +85,7 @@ func (m *Member) Restart() error {
 	if err := m.kill(); err != nil {
 		return err
 	}
-	server, err := startServer(m.cluster.program, m.args(), m.log())
+	server, err := startServer(m.network, m.cluster.program, m.args(), m.log())
 	if err == nil {
 		m.server = server
 	}
@@ -186,5 +187,8 @@ func (m *Member) close() error {
 	err := m.kill()
 	m.client.release()
 	m.peer.release()
+	if m.network != home() {
+		m.network.Close()
+	}
 	return err
 }

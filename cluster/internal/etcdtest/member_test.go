@@ -90,7 +90,7 @@ func TestServersDieWithTheProcess(t *testing.T) {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), helper+"=1", "TMPDIR="+t.TempDir(), Variable+"="+path)
 	out, err := cmd.StdoutPipe()
-	must(t, err, start(cmd))
+	must(t, err, start(home(), cmd))
 	defer cmd.Wait()
 	defer cmd.Process.Kill()
 	var pids []int

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -39,7 +38,7 @@ var program = sync.OnceValues(func() (path string, err error) {
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", file, programPackage)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	cmd.Stdout, cmd.Stderr = &output, &output
-	if err := start(cmd); err != nil {
+	if err := start(home(), cmd); err != nil {
 		return "", err
 	}
 	if err := cmd.Wait(); err != nil {
@@ -58,21 +57,8 @@ var built *os.File
 // own, so that it gets no signal from the terminal.
 //
 // The kernel sends the signal when the thread ends that has started the process (prctl(2),
-// PR_SET_PDEATHSIG). One thread starts them all and lasts as long as this process.
-func start(cmd *exec.Cmd) error {
+// PR_SET_PDEATHSIG). That of a network lasts long enough.
+func start(n *Network, cmd *exec.Cmd) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	err := make(chan error)
-	starter() <- func() { err <- cmd.Start() }
-	return <-err
+	return n.Start(cmd)
 }
-
-var starter = sync.OnceValue(func() chan<- func() {
-	calls := make(chan func())
-	go func() {
-		runtime.LockOSThread()
-		for call := range calls {
-			call()
-		}
-	}()
-	return calls
-})

@@ -10,8 +10,9 @@ import (
 // A Proxy stands before a server and passes TCP connections on to it. It can delay what is sent, and
 // it can be cut, like a network.
 type Proxy struct {
-	target   string
 	listener net.Listener
+	network  *Network // where the target is
+	target   string
 	oneWay   atomic.Int64 // the delay of one direction, in nanoseconds
 	closed   chan struct{}
 	running  sync.WaitGroup
@@ -23,13 +24,21 @@ type Proxy struct {
 
 // NewProxy starts a proxy before the address of a server, IP:PORT. The caller has to close it.
 func NewProxy(target string) (*Proxy, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	return proxyBetween(home(), "127.0.0.1:0", home(), target)
+}
+
+// proxyBetween starts a proxy that listens at an address in one network, before a server in another.
+func proxyBetween(from *Network, address string, to *Network, target string) (*Proxy, error) {
+	var listener net.Listener
+	var err error
+	from.Do(func() { listener, err = net.Listen("tcp", address) })
 	if err != nil {
 		return nil, err
 	}
 	p := &Proxy{
-		target:   target,
 		listener: listener,
+		network:  to,
+		target:   target,
 		closed:   make(chan struct{}),
 		healed:   make(chan struct{}),
 		conns:    map[net.Conn]bool{},
@@ -113,7 +122,9 @@ func (p *Proxy) serve(client *net.TCPConn) {
 	if !p.remember(client) || !p.mayPass() {
 		return
 	}
-	conn, err := net.DialTimeout("tcp", p.target, requestLimit)
+	var conn net.Conn
+	var err error
+	p.network.Do(func() { conn, err = net.DialTimeout("tcp", p.target, requestLimit) })
 	if err != nil {
 		return
 	}

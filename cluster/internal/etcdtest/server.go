@@ -19,7 +19,7 @@ type server struct {
 
 // startServer starts a server. Its environment is empty, because etcd takes variables for options. The
 // log contains all that it prints.
-func startServer(program string, args []string, log string) (*server, error) {
+func startServer(n *Network, program string, args []string, log string) (*server, error) {
 	file, err := os.OpenFile(log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
@@ -27,7 +27,7 @@ func startServer(program string, args []string, log string) (*server, error) {
 	defer file.Close()
 	s := &server{cmd: exec.Command(program, args...), ended: make(chan struct{})}
 	s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = []string{}, file, file
-	if err := start(s.cmd); err != nil {
+	if err := start(n, s.cmd); err != nil {
 		return nil, err
 	}
 	go func() {

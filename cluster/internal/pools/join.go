@@ -64,9 +64,9 @@ func (p *participant) countBefore(ctx context.Context) (n int, err error) {
 // came.
 const recentRevisions = 256
 
-// outpost returns the key that is as many places before the participant's own as it may have before it to be near.
-// etcd reads a whole range
-// to return its end, so the end of the line is looked for first among those who came not long before.
+// outpost returns the key that is as many places before the participant's own as it may have before it to be near,
+// "" if there are fewer. etcd reads a whole range to return its end, so the end of the line is looked for first among
+// those who came not long before.
 func (p *participant) outpost(ctx context.Context, breadth int) (key string, err error) {
 	from := p.space.Came(p.place.Priority, max(p.place.Revision-recentRevisions, 0))
 	answer, err := p.do(ctx, func(txn clientv3.Txn) clientv3.Txn {
@@ -88,7 +88,7 @@ func (p *participant) outpost(ctx context.Context, breadth int) (key string, err
 	if list := keysOf(answer, 0); len(list) == breadth {
 		return string(list[breadth-1].Key), nil
 	}
-	return p.key(), nil // the line has become short
+	return "", nil
 }
 
 // endOfClass is a key behind all waiters that a newcomer with a priority finds before it.

@@ -95,6 +95,10 @@ func (p *participant) awaitOnce(ctx context.Context, v *view) (slots []int, fenc
 	if err != nil {
 		return nil, 0, v, err
 	}
+	if events == nil {
+		v, err = p.lookAgain(ctx, v)
+		return nil, 0, v, err
+	}
 	interval := nearInterval
 	if !near {
 		interval = farInterval
@@ -145,25 +149,25 @@ func (p *participant) awaitOnce(ctx context.Context, v *view) (slots []int, fenc
 	}
 }
 
-// watch watches what the participant has to know.
+// watch watches what the participant has to know. It returns nil if that is not what the view says any more: the
+// line before a far waiter has become short, or its outpost has gone.
 func (p *participant) watch(ctx context.Context, v *view) (clientv3.WatchChan, error) {
 	if v.isNear() {
 		events, err := p.store.Watch(ctx, p.space.All(), clientv3.WithRange(p.key()+"\x00"))
 		return events, p.explain(err)
 	}
-	for {
-		key, err := p.outpost(ctx, v.breadth())
-		if err != nil {
-			return nil, err
-		}
-		events, err := p.store.Watch(ctx, key, clientv3.WithFilterPut())
-		if err != nil {
-			return nil, p.explain(err)
-		}
-		if exists, err := p.exists(ctx, key); exists || err != nil { // else it has gone in the meantime
-			return events, err
-		}
+	key, err := p.outpost(ctx, v.breadth())
+	if key == "" || err != nil {
+		return nil, err
 	}
+	events, err := p.store.Watch(ctx, key, clientv3.WithFilterPut())
+	if err != nil {
+		return nil, p.explain(err)
+	}
+	if exists, err := p.exists(ctx, key); !exists || err != nil {
+		return nil, err
+	}
+	return events, nil
 }
 
 // lookAgain looks at the pool in which the participant stands in line.

@@ -10,8 +10,8 @@ import (
 	"github.com/poolrun/poolrun/cluster/internal/keys"
 )
 
-// A change is what a revision did, by the kinds of keys. Updates of slots and waiters are not in it,
-// because they only change what is for people.
+// A change is what a revision did, by the kinds of keys. Updates that only change what is for people are not
+// in it.
 type change struct {
 	revision  int64
 	pool      *keys.Pool // what it made of the pool, nil if nothing
@@ -20,6 +20,7 @@ type change struct {
 	freed     []int
 	joined    []waiter
 	left      []waiter
+	resumed   []waiter                    // that stay where they are, on another lease
 	marks     map[string]*mvccpb.KeyValue // all other keys that it put; nil for those that it deleted
 }
 
@@ -121,7 +122,7 @@ func (s *State) readWaiter(c *change, event *clientv3.Event, key string) error {
 	case event.IsCreate():
 		c.joined = append(c.joined, waiter{key: key, lease: event.Kv.Lease, place: place})
 	case event.Kv.Lease != s.line[i].lease:
-		return fmt.Errorf("the lease of waiter %v changes from %x to %x", place, s.line[i].lease, event.Kv.Lease)
+		c.resumed = append(c.resumed, waiter{key, event.Kv.Lease, place, i+1 < len(s.line)})
 	}
 	return nil
 }

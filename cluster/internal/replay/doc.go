@@ -7,4 +7,6 @@
 //   - A take is a revision that creates keys of slots. It removes the taker from the line.
 //   - A jump is a take of a newcomer, which has not stood in line.
 //   - A join is a revision that creates the key of a waiter.
+//   - A waiter is resumed by a revision that puts its key on another lease: its agent was killed, and has a
+//     successor.
 package replay

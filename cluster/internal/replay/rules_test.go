@@ -150,12 +150,16 @@ func TestAKeyChangesOnceInARevision(t *testing.T) {
 	h.wantViolation("changed twice", h.leave(came(1)), h.join(came(1)))
 }
 
-func TestALeaseDoesNotChange(t *testing.T) {
+func TestAWaiterIsResumedOnAnotherLease(t *testing.T) {
 	h := newHistory(t, keys.Pool{Size: 1})
 	h.apply(h.join(came(1)))
-	h.wantViolation("lease of waiter", h.put(h.space.Waiter(came(1)), "{}", 7))
+	h.apply(h.join(came(2)))
+	h.apply(h.put(h.space.Waiter(came(1)), "{}", 7))
+	h.wantViolation("does not put c", h.leave(came(1)), h.hold(came(1), 0), h.b())
+}
 
-	h = newHistory(t, keys.Pool{Size: 1})
+func TestTheLeaseOfAHolderDoesNotChange(t *testing.T) {
+	h := newHistory(t, keys.Pool{Size: 1})
 	h.apply(h.jump(came(1), 0))
 	other := h.hold(came(1), 0)
 	other[0].Kv.Lease = 7

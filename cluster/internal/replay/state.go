@@ -34,7 +34,7 @@ type waiter struct {
 	key       string
 	lease     int64
 	place     keys.Place
-	overtakes bool // it joined ahead of others
+	overtakes bool // it joined, or was resumed, ahead of others
 }
 
 // A revision is what it did to the pool.
@@ -125,6 +125,10 @@ func (s *State) change(c *change) {
 	}
 	for _, number := range c.freed {
 		delete(s.slots, number)
+	}
+	for _, w := range c.resumed {
+		i, _ := s.find(w.key)
+		s.line[i] = w
 	}
 	for _, w := range c.left {
 		i, _ := s.find(w.key)
