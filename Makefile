@@ -1,16 +1,20 @@
 # make               Build ./poolrun, ./poolrun-etcd, ./pool_server and ./pool_client.
 # make cluster       Build ./poolrun-etcd, which poolrun needs for pools on etcd.
+# make etcd          Build ./etcd, an etcd server to try such pools with. It takes minutes the first time.
 # make demo          Show poolrun at work.
+# make demo-cluster  Show a pool on etcd that several simulated machines share.
 # make test          Run all tests.
 # make check         Check a change: format, vet, staticcheck, the packages' tests with the race detector,
 #                    the tests of the program without the direct path, fuzzing.
 # make storm         Kill, stop and cancel many poolruns at once, and check what must hold.
 #                    DURATION=60s, SEED=n
+# make storm-cluster The same for pools on etcd, while its servers and networks fail too. DURATION=60s, SEED=n
 # make bench         Measure poolrun beside flock(1) and all comparable tools that are installed.
 # make bench-quick   The same in a few minutes, with fewer rounds.
 # make bench-compare Compare ./poolrun with an older build, in two minutes. OLD=path
+# make bench-cluster Measure pools on etcd beside etcdctl lock and the mutex of its client.
 # make plots         Draw the figures of the last benchmark into docs/.
-# make install       Install poolrun, its man page and its completions. PREFIX=/usr/local, DESTDIR=
+# make install       Install poolrun and poolrun-etcd, with man pages and completions. PREFIX=/usr/local, DESTDIR=
 # make dist          Make the tarballs of a release in dist/, with checksums and lists of what is linked.
 #                    ARCH="amd64 arm64"
 # make deb           Make the Debian packages of a release in dist/.
@@ -46,10 +50,17 @@ cli     := github.com/poolrun/poolrun/internal/cli
 build   := env CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false
 # -E sets the entry point, which does not work with cgo: see supervisor/entry_linux.go.
 ldflags := -s -w -E poolrun_entry -X $(cli).version=$(VERSION) -X $(cli).commit=$(COMMIT)
+etcd_ldflags := -s -w -X main.version=$(VERSION)
 # The program that makes a release runs on this machine, whatever GOOS and GOARCH are.
-release := SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) GOOS= GOARCH= $(GO) run ./internal/release -version '$(VERSION)' -arch '$(ARCH)'
+release := SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) GOOS= GOARCH= $(GO) run ./internal/release -version '$(VERSION)' -arch '$(ARCH)' \
+	-poolrun '$(ldflags)' -poolrun-etcd '$(etcd_ldflags)'
 
-.PHONY: all poolrun poolrun-etcd cluster pool_server pool_client demo test check storm bench bench-quick bench-compare plots install dist deb clean
+# Commands in the module for pools on etcd. The modules of etcd take minutes to compile, and are compiled anew for other flags.
+in_cluster := cd cluster && exec env CGO_ENABLED=0 GOFLAGS="$$GOFLAGS -trimpath" POOLRUN_TEST_ETCD="$${POOLRUN_TEST_ETCD:-$(CURDIR)/etcd}"
+# The others consist of a main function that calls a program of etcd.
+checked = $(shell cd cluster && $(GO) list ./... | grep -v /tests/etcd)
+
+.PHONY: all poolrun poolrun-etcd cluster etcd pool_server pool_client demo demo-cluster test check storm storm-cluster bench bench-quick bench-compare bench-cluster plots install dist deb clean
 .DEFAULT_GOAL := all
 # dist and deb write checksums into the same file.
 .NOTPARALLEL:
@@ -62,9 +73,12 @@ poolrun:
 
 # A module of its own, so that nothing else needs the modules of etcd.
 poolrun-etcd:
-	cd cluster && $(build) -ldflags '-s -w -X main.version=$(VERSION)' -o ../$@ .
+	cd cluster && $(build) -ldflags '$(etcd_ldflags)' -o ../$@ .
 
 cluster: poolrun-etcd
+
+etcd:
+	$(in_cluster) $(GO) build -o ../$@ ./tests/etcd
 
 pool_server pool_client:
 	$(build) -ldflags '-s -w' -o $@ ./examples/$@
@@ -73,25 +87,36 @@ demo: poolrun pool_server pool_client
 	./run_demo.sh --mode=golden
 	./run_demo.sh --mode=failure; test $$? -eq 2
 
-test:
+demo-cluster: poolrun poolrun-etcd etcd
+	$(in_cluster) $(GO) build -o ../build/demo-cluster ./demo
+	$(in_cluster) ../build/demo-cluster
+
+test: etcd
 	CGO_ENABLED=0 $(GO) test -count=1 -timeout 20m ./...
+	$(in_cluster) $(GO) test -count=1 -timeout 20m ./...
 
 # Fuzzing has a number of runs, since before Go 1.27 a limit of time is sometimes reported as a failure
 # (go.dev/issue/75804).
-check:
+check: etcd
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted by gofmt: $$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags crashpoints ./...
 	$(GO) vet -tags nodirect ./...
 	GOARCH=arm64 $(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	$(in_cluster) $(GO) vet $(checked)
+	$(in_cluster) $(shell $(GO) tool -n staticcheck) $(checked)
 	@if command -v shellcheck >/dev/null; then shellcheck run_demo.sh .ci/run examples/*/*.sh; else echo 'shellcheck is not installed: skipping the scripts'; fi
 	CGO_ENABLED=1 $(GO) test -count=1 -timeout 20m -race $$($(GO) list ./... | grep -v /tests$$)
+	$(in_cluster) CGO_ENABLED=1 $(GO) test -count=1 -timeout 20m -race ./internal/...
 	WITHOUT_DIRECT_PATH=1 CGO_ENABLED=0 $(GO) test -count=1 -timeout 20m ./tests
 	$(GO) test -run '^$$' -fuzz FuzzLedger -fuzztime 3000x -fuzzminimizetime 1x ./pool
 
 storm:
 	STORM_DURATION=$(DURATION) STORM_SEED=$(SEED) CGO_ENABLED=0 $(GO) test -count=1 -timeout 0 -v -run '^TestStorm$$' ./tests
+
+storm-cluster: etcd
+	$(in_cluster) STORM_DURATION=$(DURATION) STORM_SEED=$(SEED) $(GO) test -count=1 -timeout 0 -v -run '^TestStorm$$' ./tests
 
 bench: poolrun
 	$(GO) run ./tests/bench
@@ -103,12 +128,17 @@ bench-compare: poolrun
 	@test -n '$(OLD)' || { echo 'bench-compare needs OLD=path, an older build of poolrun'; exit 1; }
 	$(GO) run ./tests/bench -old '$(OLD)'
 
+bench-cluster: poolrun poolrun-etcd etcd
+	$(in_cluster) $(GO) build -o ../build/etcdctl ./tests/etcdctl
+	$(in_cluster) $(GO) run ./tests/bench
+
 plots:
 	$(GO) run ./tests/bench -plot docs
 
-install: poolrun
-	install -D -m 755 poolrun $(DESTDIR)$(PREFIX)/bin/poolrun
-	install -D -m 644 docs/poolrun.1 $(DESTDIR)$(PREFIX)/share/man/man1/poolrun.1
+install: poolrun poolrun-etcd
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin poolrun poolrun-etcd
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 docs/poolrun.1
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man7 docs/poolrun-etcd.7
 	mkdir -p build
 	for shell in bash zsh fish; do ./poolrun completion $$shell >build/completion.$$shell || exit; done
 	install -D -m 644 build/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/poolrun
@@ -116,7 +146,7 @@ install: poolrun
 	install -D -m 644 build/completion.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/poolrun.fish
 
 dist deb:
-	$(release) $@ $(build) -ldflags '$(ldflags)'
+	$(release) $@ $(build)
 
 clean:
-	rm -rf poolrun poolrun-etcd pool_server pool_client build dist
+	rm -rf poolrun poolrun-etcd etcd pool_server pool_client build dist

@@ -31,8 +31,10 @@ func TestADebianPackage(t *testing.T) {
 			t.Skip(err)
 		}
 		args := []string{"--fail-on", "error"}
-		for _, arch := range architectures {
-			args = append(args, filepath.Join(dist, "poolrun_"+releaseVersion+"_"+arch+".deb"))
+		for _, p := range packaged {
+			for _, arch := range architectures {
+				args = append(args, filepath.Join(dist, p.name+"_"+releaseVersion+"_"+arch+".deb"))
+			}
 		}
 		wantResult(t, command(t, "lintian", args...), 0, "")
 	})
@@ -64,19 +66,23 @@ func (s system) dpkg(t testing.TB, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// hostPackage makes a Debian package of a version for this machine.
-func hostPackage(t testing.TB, source, version string) (path string) {
+// hostPackages makes the Debian packages of a version for this machine.
+func hostPackages(t testing.TB, source, version string) (paths []string) {
 	t.Helper()
 	dist := makeRelease(t, source, "022", nil, "deb", "ARCH="+runtime.GOARCH, "VERSION="+version)
 	packages, _ := filepath.Glob(filepath.Join(dist, "*.deb"))
-	if len(packages) != 1 {
+	if len(packages) != len(packaged) {
 		t.Fatalf("packages %q", packages)
 	}
-	path = filepath.Join(t.TempDir(), filepath.Base(packages[0]))
-	if err := os.Rename(packages[0], path); err != nil {
-		t.Fatal(err)
+	dir := t.TempDir()
+	for _, from := range packages {
+		to := filepath.Join(dir, filepath.Base(from))
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, to)
 	}
-	return path
+	return paths
 }
 
 // The commands that run, the waiters, and the pool itself outlive the program that they came from.
@@ -85,10 +91,10 @@ func TestADebianPackageIsUpgradedAndRemovedWhileAPoolIsInUse(t *testing.T) {
 	needDpkg(t)
 	needRoot(t)
 	source := copySource(t, "022")
-	before, after := hostPackage(t, source, "1.2.3-dev.20270115080000.gabc"), hostPackage(t, source, "1.2.3")
+	before, after := hostPackages(t, source, "1.2.3-dev.20270115080000.gabc"), hostPackages(t, source, "1.2.3")
 	s := newSystem(t)
-	wantResult(t, s.dpkg(t, "--install", before), 0, "")
-	wantResult(t, s.dpkg(t, "--verify", "poolrun"), 0, "^$")
+	wantResult(t, s.dpkg(t, append([]string{"--install"}, before...)...), 0, "")
+	wantResult(t, s.dpkg(t, "--verify", "poolrun", "poolrun-etcd"), 0, "^$")
 	installed := s.path("usr/bin/poolrun")
 	wantResult(t, command(t, installed, "version"), 0, `^poolrun 1\.2\.3-dev\.\S+, commit abc, `)
 	wantPackaged(t, s)
@@ -101,13 +107,14 @@ func TestADebianPackageIsUpgradedAndRemovedWhileAPoolIsInUse(t *testing.T) {
 	waiter := mustStart(t, command(t, installed, "--pool", name, "true"))
 	waitForLine(t, name, 1)
 
-	wantResult(t, s.dpkg(t, "--refuse-downgrade", "--install", after), 0, "")
+	wantResult(t, s.dpkg(t, append([]string{"--refuse-downgrade", "--install"}, after...)...), 0, "")
 	for _, cmd := range []*exec.Cmd{holder, waiter} {
 		if program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", cmd.Process.Pid)); err != nil || !strings.HasSuffix(program, " (deleted)") {
 			t.Errorf("%q runs %s, %v", cmd.Args, program, err)
 		}
 	}
 	wantResult(t, command(t, installed, "version"), 0, `^poolrun 1\.2\.3, commit abc, `)
+	wantResult(t, command(t, s.path("usr/bin/poolrun-etcd"), "--version"), 0, `^poolrun-etcd 1\.2\.3\n$`)
 	wantResult(t, command(t, installed, "--pool", name, "-n", "true"), 75, "")
 	late := mustStart(t, command(t, installed, "--pool", name, "true"))
 	waitForLine(t, name, 2)
@@ -120,7 +127,8 @@ func TestADebianPackageIsUpgradedAndRemovedWhileAPoolIsInUse(t *testing.T) {
 	gate += "-2"
 	holder = mustStart(t, command(t, installed, "--pool", name, "await-file", gate))
 	waitForCommand(t, name)
-	wantResult(t, s.dpkg(t, "--remove", "poolrun"), 0, "")
+	wantResult(t, s.dpkg(t, "--remove", "poolrun"), 1, "") // poolrun-etcd needs it
+	wantResult(t, s.dpkg(t, "--remove", "poolrun", "poolrun-etcd"), 0, "")
 	left, _ := filepath.Glob(s.path("var/lib/dpkg/info/poolrun*"))
 	if _, err := os.Stat(s.path("usr")); err == nil || len(left) > 0 {
 		t.Errorf("files are left behind: %q", left)
@@ -135,10 +143,11 @@ func TestADebianPackageIsUpgradedAndRemovedWhileAPoolIsInUse(t *testing.T) {
 	}
 }
 
-// wantPackaged checks the files of the installed package.
+// wantPackaged checks the files of the installed packages.
 func wantPackaged(t *testing.T, s system) {
 	t.Helper()
 	for _, path := range []string{
+		"usr/share/man/man7/poolrun-etcd.7.gz", "usr/share/doc/poolrun-etcd/copyright", "usr/share/doc/poolrun-etcd/changelog.gz",
 		"usr/share/man/man1/poolrun.1.gz", "usr/share/doc/poolrun/copyright", "usr/share/doc/poolrun/changelog.gz",
 		"usr/share/doc/poolrun/README.md", "usr/share/doc/poolrun/examples/xargs/compress.sh",
 	} {

@@ -52,6 +52,9 @@ var arrows = map[string][]string{
 	"cluster/internal/etcdtest": {"cluster/internal/keys"},
 	"cluster/tests":             {"cluster/internal/etcdtest", "cluster/internal/replay", "cluster/internal/keys", "cluster/internal/pools", "cluster/internal/store", "internal/engine", "pool"},
 	"cluster/tests/etcd":        {},
+	"cluster/tests/etcdctl":     {},
+	"cluster/tests/bench":       {"cluster/internal/etcdtest", "cluster/internal/pools", "cluster/internal/store", "internal/engine"},
+	"cluster/demo":              {"cluster/internal/etcdtest"},
 }
 
 // testArrows says what the tests of a package may import besides.

@@ -19,8 +19,9 @@ func (r *release) compile(p program, arch string) (path string, err error) {
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	args := append(slices.Clone(r.build), "-o", path, p.source)
+	args := append(slices.Clone(r.build), "-ldflags", p.link, "-o", path, ".")
 	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir = p.dir
 	cmd.Env = append(append(os.Environ(), neutral...), "GOOS=linux", "GOARCH="+arch)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {

@@ -11,10 +11,15 @@ import (
 	"strings"
 )
 
-// The licenses of poolrun, and of everything that is linked into it.
+// The licenses of the programs, and of everything that is linked into them.
 //
 //go:embed debian/copyright
 var copyright []byte
+
+// The text of the license that Debian packages must not contain (Debian policy, section 12.5).
+//
+//go:embed Apache-2.0
+var apache []byte
 
 // A file is a file in a tarball or a Debian package.
 type file struct {
@@ -37,12 +42,15 @@ func (r *release) contents(p program, arch string, to layout) ([]file, error) {
 	}
 	var l lister
 	l.add(compiled, to.program, 0o755)
-	l.add("docs/"+p.name+".1", to.man, 0o644)
+	l.add("docs/"+p.name+"."+p.man, to.man, 0o644)
+	if p.isEngine {
+		return l.files, l.err
+	}
 	for _, name := range []string{"README.md", "CHANGELOG.md"} {
 		l.add(name, path.Join(to.documents, name), 0o644)
 	}
-	l.addTree("docs", path.Join(to.documents, "docs"), ".1")
-	l.addTree("examples", to.examples, "")
+	l.addTree("docs", path.Join(to.documents, "docs"), ".1", ".7")
+	l.addTree("examples", to.examples)
 	for shell, name := range to.completions {
 		script, err := r.completion(p, shell)
 		l.err = cmp.Or(l.err, err)
@@ -63,10 +71,10 @@ func (l *lister) add(from, name string, mode fs.FileMode) {
 	l.files = append(l.files, file{name, mode, content})
 }
 
-// addTree adds the files below a directory, except those with an extension. They keep the owner's permission to execute.
-func (l *lister) addTree(from, to, except string) {
+// addTree adds the files below a directory, except those with some extensions. They keep the owner's permission to execute.
+func (l *lister) addTree(from, to string, except ...string) {
 	l.err = cmp.Or(l.err, filepath.WalkDir(from, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || except != "" && path.Ext(name) == except {
+		if err != nil || entry.IsDir() || slices.Contains(except, path.Ext(name)) {
 			return err
 		}
 		info, err := entry.Info()

@@ -19,7 +19,7 @@ var debian embed.FS
 func (r *release) deb(p program, arch string) error {
 	documents := "usr/share/doc/" + p.name
 	files, err := r.contents(p, arch, layout{
-		program: "usr/bin/" + p.name, man: "usr/share/man/man1/" + p.name + ".1.gz",
+		program: "usr/bin/" + p.name, man: "usr/share/man/man" + p.man + "/" + p.name + "." + p.man + ".gz",
 		documents: documents, examples: documents + "/examples",
 		completions: map[string]string{
 			"bash": "usr/share/bash-completion/completions/" + p.name,

@@ -1,7 +1,7 @@
 // Command release makes the files of a release in the directory dist. "make dist" and "make deb" run it at the top of the
 // source tree:
 //
-//	SOURCE_DATE_EPOCH=SECONDS release -version VERSION -arch ARCHITECTURES dist|deb GO-BUILD-COMMAND...
+//	SOURCE_DATE_EPOCH=SECONDS release -version VERSION -arch ARCHITECTURES -PROGRAM LINKER-FLAGS ... dist|deb GO-BUILD-COMMAND...
 //
 // The same source, version, date and Go version give the same bytes, whatever the place, the time, the umask and the
 // environment.
@@ -22,18 +22,24 @@ import (
 	"time"
 )
 
-// A program has packages of its own.
+// A program has packages of its own. Engines are started by poolrun: they have a man page, and no other documents.
 type program struct {
-	name   string
-	source string // the Go package
+	name     string
+	dir      string // of its Go package
+	man      string // the section of its man page
+	isEngine bool
+	link     string // the flags of the linker
 }
 
-var programs = []program{{name: "poolrun", source: "."}}
+var programs = []program{
+	{name: "poolrun", dir: ".", man: "1"},
+	{name: "poolrun-etcd", dir: "cluster", man: "7", isEngine: true},
+}
 
 type release struct {
 	version string
 	date    time.Time
-	build   []string // "go build" with the flags of the Makefile
+	build   []string // "go build" with the flags of the Makefile, except those of the linker
 	work    string   // a temporary directory
 }
 
@@ -49,9 +55,13 @@ func main() {
 func run() error {
 	version := flag.String("version", "", "the version, without a v")
 	arch := flag.String("arch", "", "the architectures, as Go names them, separated by spaces")
+	for i := range programs {
+		p := &programs[i]
+		flag.StringVar(&p.link, p.name, "", "the linker's flags for "+p.name)
+	}
 	flag.Parse()
 	if *version == "" || *arch == "" || flag.NArg() < 2 {
-		return errors.New("usage: release -version VERSION -arch ARCHITECTURES dist|deb GO-BUILD-COMMAND")
+		return errors.New("usage: release -version VERSION -arch ARCHITECTURES -PROGRAM LINKER-FLAGS ... dist|deb GO-BUILD-COMMAND")
 	}
 	pack, suffixes := (*release).dist, []string{".tar.gz", ".cdx.json"}
 	switch flag.Arg(0) {

@@ -75,7 +75,7 @@ func (r *release) bill(p program, arch string) ([]byte, error) {
 	}
 	components := []component{module("library", "stdlib", strings.TrimPrefix(info.GoVersion, "go"))}
 	for _, m := range info.Deps {
-		c, err := linked(m)
+		c, err := r.linked(m)
 		if err != nil {
 			return nil, err
 		}
@@ -84,7 +84,7 @@ func (r *release) bill(p program, arch string) ([]byte, error) {
 	needs := dependency{Ref: main.Ref}
 	dependencies := []dependency{}
 	for _, c := range components {
-		if !bytes.Contains(copyright, []byte(c.Name+"/*")) {
+		if c.Name != ownModule && !bytes.Contains(copyright, []byte(c.Name+"/*")) {
 			return nil, fmt.Errorf("debian/copyright lacks %s", c.Name)
 		}
 		needs.DependsOn = append(needs.DependsOn, c.Ref)
@@ -98,8 +98,14 @@ func (r *release) bill(p program, arch string) ([]byte, error) {
 	return append(document, '\n'), err
 }
 
+// ownModule has what the programs have in common. It has their version, and no sum in go.sum.
+const ownModule = "github.com/poolrun/poolrun"
+
 // linked describes a module that is linked into a program. The hash is that of go.sum.
-func linked(m *debug.Module) (component, error) {
+func (r *release) linked(m *debug.Module) (component, error) {
+	if m.Path == ownModule {
+		return module("library", m.Path, "v"+r.version), nil
+	}
 	if m.Replace != nil {
 		m = m.Replace
 	}

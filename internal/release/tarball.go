@@ -14,7 +14,7 @@ import (
 func (r *release) dist(p program, arch string) error {
 	name := fmt.Sprintf("%s-%s-linux-%s", p.name, r.version, arch)
 	files, err := r.contents(p, arch, layout{
-		program: p.name, man: "man1/" + p.name + ".1", documents: "", examples: "examples",
+		program: p.name, man: "man" + p.man + "/" + p.name + "." + p.man, documents: "", examples: "examples",
 		completions: map[string]string{
 			"bash": "completions/" + p.name + ".bash",
 			"zsh":  "completions/_" + p.name,
@@ -29,6 +29,9 @@ func (r *release) dist(p program, arch string) error {
 		return err
 	}
 	files = append(files, file{"LICENSE", 0o644, license}, file{"copyright", 0o644, copyright})
+	if p.isEngine {
+		files = append(files, file{"Apache-2.0", 0o644, apache})
+	}
 	for i := range files {
 		files[i].name = path.Join(name, files[i].name)
 	}
