@@ -62,6 +62,7 @@ var testArrows = map[string][]string{
 	"pool":            {"gate"},
 	"internal/ledger": {"internal/shm"},
 
+	"cluster/internal/pools":  {"cluster/internal/etcdtest", "cluster/internal/replay"},
 	"cluster/internal/replay": {"cluster/internal/etcdtest"},
 }
 
