@@ -73,17 +73,6 @@ func guardEnds() {
 	}
 }
 
-// guardIsOpen reports whether a process has the write end of the guard open.
-func guardIsOpen() bool {
-	fds := []unix.PollFd{{Fd: engine.GuardFD, Events: unix.POLLIN}}
-	for {
-		_, err := unix.Poll(fds, 0)
-		if err != unix.EINTR {
-			return err == nil && fds[0].Revents&(unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) == 0
-		}
-	}
-}
-
 // guardians are the processes that have the guard open, as far as this user may see that.
 func guardians() (list []*process) {
 	var info unix.Stat_t

@@ -285,7 +285,6 @@ func (p *participant) hold(slots []int, fence int64, v *view, r Request) *Holdin
 	if slots == nil {
 		return nil
 	}
-	p.record.Place, p.record.WaitsFor, p.record.Since = p.place.String(), "", time.Now()
 	own := formatHeld(v.cluster, p.holder.ID, p.url.Name)
 	others := slices.DeleteFunc(leasesIn(r.Held), func(text string) bool {
 		cluster, _, name, ok := parseHeld(text)
@@ -296,7 +295,7 @@ func (p *participant) hold(slots []int, fence int64, v *view, r Request) *Holdin
 	}
 	return &Holding{
 		Pool: p.Pool, lease: p.holder, slots: slots, fence: fence, record: v.record, made: v.made,
-		participant: p.record, held: strings.Join(append(others, own), " "),
+		held: strings.Join(append(others, own), " "),
 	}
 }
 

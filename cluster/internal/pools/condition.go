@@ -52,8 +52,8 @@ func (p *participant) retry(v *view) time.Duration {
 }
 
 // starts measures how long ago the last start in a pool with a delay was. Clocks of other machines say
-// nothing about that. So it is counted from when this process first saw the take; or the server counts:
-// each take puts a key on a lease that lasts as long as the delay, and when that is gone, the delay is over.
+// nothing about that. So it is counted from when this process first saw the take; or the server counts: each take
+// puts a key on a lease that lasts longer than the delay, and when that is gone, the delay is over.
 type starts struct {
 	take int64 // its revision
 	seen int64 // when it was seen first, by engine.Now
@@ -71,22 +71,22 @@ func (s *starts) left(v *view) time.Duration {
 	return max(v.record.Delay-time.Duration(now-s.seen), 0)
 }
 
-// pauseOthers puts the key that says that a start is made, on a lease of its own. It comes before the start:
-// if this process is killed in between, others wait for nothing, but no delay is too short.
-func (p *participant) pauseOthers(ctx context.Context, v *view) error {
+// grantPause gets the lease for the key that says that a start is made. The take puts that key. etcd counts from
+// here, which is earlier: so the lease lasts longer than the delay, by much more than a take can take.
+func (p *participant) grantPause(ctx context.Context, v *view) error {
 	if v.record.Delay == 0 {
 		return nil
 	}
-	lease, err := p.store.Grant(ctx, v.record.Delay)
+	lease, err := p.store.Grant(ctx, v.record.Delay+pauseMargin)
 	if err != nil {
 		return p.explain(err)
 	}
 	lease.Abandon()
-	_, err = p.do(ctx, func(txn clientv3.Txn) clientv3.Txn {
-		return txn.Then(clientv3.OpPut(p.space.Pause(), "", clientv3.WithLease(lease.ID)))
-	})
-	return p.explain(err)
+	p.pause = lease.ID
+	return nil
 }
+
+const pauseMargin = 10 * time.Second
 
 // note shows in the record of a waiter what it waits for besides slots.
 func (p *participant) note(ctx context.Context, unmet string) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 
 	"github.com/poolrun/poolrun/cluster/internal/keys"
 	"github.com/poolrun/poolrun/cluster/internal/store"
@@ -23,8 +22,7 @@ type Holding struct {
 	held     string
 	isNested bool // the slots are those of an ancestor
 
-	mutex       sync.Mutex
-	participant keys.Participant
+	mutex sync.Mutex // of changes of the records
 }
 
 // Grant describes the slots for poolrun.
@@ -48,8 +46,7 @@ func (p *Pool) Adopt(g engine.Grant) (*Holding, error) {
 	}
 	h := &Holding{
 		Pool: p, lease: p.store.Adopt(id, g.Term), slots: g.Slots, fence: g.Fence, made: g.Made, held: g.Held,
-		record:      keys.Pool{Size: g.Size, Lease: g.Term, Keep: g.Keep},
-		participant: keys.Participant{Host: p.local.Host, PID: g.PID, User: p.local.User, Command: g.Command, Since: time.Now()},
+		record: keys.Pool{Size: g.Size, Lease: g.Term, Keep: g.Keep},
 	}
 	return h, nil
 }
@@ -74,8 +71,19 @@ func (h *Holding) Release(ctx context.Context) error {
 func (h *Holding) Update(ctx context.Context, change func(*keys.Participant)) error {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	change(&h.participant)
-	return h.put(ctx, h.slots, h.participant)
+	answer, err := h.do(ctx, func(txn clientv3.Txn) clientv3.Txn {
+		return txn.Then(clientv3.OpGet(h.space.Slot(h.slots[0])))
+	})
+	if err != nil {
+		return h.explain(err)
+	}
+	for _, kv := range keysOf(answer, 0) {
+		record := keys.ReadParticipant(kv.Value)
+		record.Signal = nil
+		change(&record)
+		return h.put(ctx, h.slots, record)
+	}
+	return nil
 }
 
 // put writes a record for slots, as long as they are held.
@@ -183,21 +191,18 @@ func (h *Holding) whyLost(ctx context.Context) error {
 
 // obey signals the command if the record of a slot asks for it, and answers in the same record.
 func (h *Holding) obey(ctx context.Context, key string, value []byte, signal func(n int) error) {
-	asked := keys.ReadParticipant(value).Signal
-	if asked == nil || asked.Done {
+	record := keys.ReadParticipant(value)
+	if record.Signal == nil || record.Signal.Done {
 		return
 	}
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	done := *asked
-	done.Done = true
-	if err := signal(asked.Number); err != nil {
-		done.Error = err.Error()
+	record.Signal.Done = true
+	if err := signal(record.Signal.Number); err != nil {
+		record.Signal.Error = err.Error()
 	}
 	ctx, cancel := context.WithTimeout(ctx, cleanUpLimit)
 	defer cancel()
-	record := h.participant
-	record.Signal = &done
 	if slot, err := h.space.SlotOf(key); err == nil {
 		h.put(ctx, []int{slot}, record)
 	}

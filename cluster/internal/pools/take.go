@@ -16,10 +16,11 @@ type participant struct {
 	place  keys.Place
 	record keys.Participant
 
-	holder *store.Lease // for the slots
-	waiter *store.Lease // for the place in line
-	joined int64        // the revision that made the key in line; 0: it does not stand in line
-	jumps  bool         // somebody stood behind when it joined: see guards
+	holder *store.Lease     // for the slots
+	pause  clientv3.LeaseID // in a pool with a delay, for the key that says that a start was made
+	waiter *store.Lease     // for the place in line
+	joined int64            // the revision that made the key in line; 0: it does not stand in line
+	jumps  bool             // somebody stood behind when it joined: see guards
 
 	hasStood    bool // in line, if perhaps not now
 	isUncertain bool // a take may still be made whose answer was lost
@@ -114,12 +115,15 @@ func (p *participant) take(ctx context.Context, v *view) (slots []int, fence int
 	}
 	beforeTake(p, v)
 	holder := p.record
-	holder.Place, holder.WaitsFor = p.place.String(), ""
+	holder.Place, holder.WaitsFor, holder.Since = p.place.String(), "", time.Now()
 	var puts []clientv3.Op
 	for _, slot := range slots {
 		puts = append(puts, clientv3.OpPut(p.space.Slot(slot), keys.Encode(holder), clientv3.WithLease(p.holder.ID)))
 	}
 	puts = append(puts, clientv3.OpPut(p.space.Takes(), ""))
+	if v.record.Delay > 0 {
+		puts = append(puts, clientv3.OpPut(p.space.Pause(), "", clientv3.WithLease(p.pause)))
+	}
 	if p.joined == 0 || p.jumps {
 		puts = append(puts, clientv3.OpPut(p.space.Jumps(), ""))
 	}

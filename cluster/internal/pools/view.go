@@ -141,6 +141,7 @@ func (v *view) compare(place keys.Place, key string) int {
 // apply applies what a watch of all that a look shows reports, of a participant whose key is me. What the view
 // shows already is left out. All changes of one revision come together.
 func (p *Pool) apply(v *view, events []*clientv3.Event, me string) error {
+	made := v.made
 	for _, e := range events {
 		if e.Kv.ModRevision <= v.revision {
 			continue
@@ -161,7 +162,7 @@ func (p *Pool) apply(v *view, events []*clientv3.Event, me string) error {
 	if n := len(events); n > 0 {
 		v.revision = max(v.revision, events[n-1].Kv.ModRevision)
 	}
-	if v.made == 0 {
+	if v.made != made {
 		return p.fail(pool.ErrDestroyed, nil)
 	}
 	return nil

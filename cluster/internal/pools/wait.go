@@ -246,7 +246,7 @@ func (p *participant) tryTake(ctx context.Context, v *view) (slots []int, fence 
 		if err := p.note(ctx, unmet); err != nil || unmet != "" {
 			return nil, 0, v, err
 		}
-		if err := p.pauseOthers(ctx, v); err != nil {
+		if err := p.grantPause(ctx, v); err != nil {
 			return nil, 0, v, err
 		}
 		var now *view
@@ -258,7 +258,7 @@ func (p *participant) tryTake(ctx context.Context, v *view) (slots []int, fence 
 			if slots, fence, err = p.settle(ctx); slots != nil || err != nil {
 				return slots, fence, v, err
 			}
-			return nil, 0, v, nil
+			return nil, 0, v, ctx.Err()
 		case isNoLease(err): // it ran out in the meantime
 			return nil, 0, v, p.grantHolder(ctx, v.record.Lease)
 		case err != nil:

@@ -148,7 +148,7 @@ func (l *Lease) keep(ctx context.Context) {
 			return
 		}
 		sent := engine.Now()
-		ttl, err := r.renew(ctx, l.store, l.ID)
+		ttl, err := r.renew(ctx, l)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -184,24 +184,24 @@ func (r *renewals) close() {
 
 // renew renews a lease, and returns for how many seconds; 0 if the lease does not exist. After a failure,
 // the next call opens another stream, to another member.
-func (r *renewals) renew(ctx context.Context, s *Store, id clientv3.LeaseID) (ttl int64, err error) {
+func (r *renewals) renew(ctx context.Context, l *Lease) (ttl int64, err error) {
 	defer func() {
 		if err != nil {
 			r.close()
-			err = s.Explain(rpctypes.Error(err))
+			err = l.store.Explain(rpctypes.Error(err))
 		}
 	}()
 	if r.stream == nil {
 		ctx, r.cancel = context.WithCancel(clientv3.WithRequireLeader(ctx))
 	}
-	defer time.AfterFunc(tryLimit, r.cancel).Stop()
+	defer time.AfterFunc(min(tryLimit, l.TTL/6), r.cancel).Stop()
 	if r.stream == nil {
-		r.stream, err = etcdserverpb.NewLeaseClient(s.etcd.ActiveConnection()).LeaseKeepAlive(ctx, grpc.WaitForReady(true))
+		r.stream, err = etcdserverpb.NewLeaseClient(l.store.etcd.ActiveConnection()).LeaseKeepAlive(ctx, grpc.WaitForReady(true))
 		if err != nil {
 			return 0, err
 		}
 	}
-	if err := r.stream.Send(&etcdserverpb.LeaseKeepAliveRequest{ID: int64(id)}); err != nil {
+	if err := r.stream.Send(&etcdserverpb.LeaseKeepAliveRequest{ID: int64(l.ID)}); err != nil {
 		return 0, err
 	}
 	answer, err := r.stream.Recv()
