@@ -70,7 +70,8 @@ func (c *runCommand) acquireRemote(signals *supervisor.Signals, p *engine.Pool) 
 	c.normalize()
 	wish := engine.Wish{
 		Weight: int(c.Weight), Priority: int(c.Priority), Nonblock: c.Nonblock, Memfree: c.Memfree.bytes, Load: float64(c.Load),
-		PID: os.Getpid(), Command: shorten(strings.Join(c.Command, " ")), Guarded: !c.Close, KillAfter: c.KillAfter.length, Held: os.Getenv(leasesVariable), Inside: engine.MayBeInside(),
+		PID: os.Getpid(), Command: shorten(strings.Join(c.Command, " ")), Guarded: !c.Close, KillAfter: c.KillAfter.length,
+		Held: os.Getenv(leasesVariable), Inside: engine.MayBeInside(),
 	}
 	if c.Weight == allSlots {
 		wish.Weight = engine.Whole

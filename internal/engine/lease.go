@@ -80,7 +80,7 @@ func (l *Lease) Watch(w Watcher) {
 func (l *Lease) note(e Event) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	if e.Safe != 0 {
+	if e.Safe != 0 && l.lost == "" { // a lost slot does not become safe again
 		if l.safe = e.Safe; l.watcher.Safe != nil {
 			l.watcher.Safe(e.Safe)
 		}
