@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"sync"
 	"testing"
 )
 
@@ -85,13 +86,14 @@ func TestAnExtensionBelongsToItsLease(t *testing.T) {
 	}
 
 	order := make(chan string, 2)
+	var requests sync.WaitGroup
 	request := func(name string, options ...Option) {
-		go func() {
+		requests.Go(func() {
 			if got, err := p.Acquire(t.Context(), options...); err == nil {
 				order <- name
 				got.Release()
 			}
-		}()
+		})
 	}
 	request("extension", Extending(lease.ID()))
 	eventually(t, "an extension in line", func() bool { return len(mustStatus(t, p).Waiters) == 1 })
@@ -106,6 +108,7 @@ func TestAnExtensionBelongsToItsLease(t *testing.T) {
 	if first, second := <-order, <-order; first != "lease" || second != "extension" {
 		t.Errorf("%s before %s", first, second)
 	}
+	requests.Wait()
 	if err := lease.Release(); err != nil {
 		t.Fatal(err)
 	}
