@@ -22,22 +22,35 @@ func TestADebianPackage(t *testing.T) {
 	onlyOnce(t)
 	needDpkg(t)
 	dist := makeRelease(t, copySource(t, "022"), "022", nil, "deb")
+	elsewhere := copySource(t, "077")
 	t.Run("has the same bytes everywhere", func(t *testing.T) {
-		other := makeRelease(t, copySource(t, "077"), "077", []string{"TZ=Asia/Tokyo", "DPKG_DEB_COMPRESSOR_TYPE=gzip"}, "deb", "ARCH=arm64")
+		other := makeRelease(t, elsewhere, "077", []string{"TZ=Asia/Tokyo", "DPKG_DEB_COMPRESSOR_TYPE=gzip"}, "deb", "ARCH=arm64")
 		wantSameFiles(t, "*_arm64.deb", dist, other)
 	})
 	t.Run("has no errors", func(t *testing.T) {
 		if _, err := exec.LookPath("lintian"); err != nil {
 			t.Skip(err)
 		}
-		args := []string{"--fail-on", "error"}
-		for _, p := range packaged {
-			for _, arch := range architectures {
-				args = append(args, filepath.Join(dist, p.name+"_"+releaseVersion+"_"+arch+".deb"))
-			}
-		}
-		wantResult(t, command(t, "lintian", args...), 0, "")
+		wantResult(t, command(t, "lintian", append([]string{"--fail-on", "error"}, debs(t, dist, "*")...)...), 0, "")
 	})
+	t.Run("is upgraded and removed while a pool is in use", func(t *testing.T) {
+		needRoot(t)
+		earlier := makeRelease(t, elsewhere, "022", nil, "deb", "ARCH="+runtime.GOARCH, "VERSION=1.2.3-dev.20270115080000.gabc")
+		upgrade(t, debs(t, earlier, runtime.GOARCH), debs(t, dist, runtime.GOARCH))
+	})
+}
+
+// debs returns the Debian packages of all programs for an architecture, or for all of them: *.
+func debs(t testing.TB, dist, arch string) (paths []string) {
+	t.Helper()
+	for _, p := range packaged {
+		found, _ := filepath.Glob(filepath.Join(dist, p.name+"_*_"+arch+".deb"))
+		if len(found) == 0 {
+			t.Fatalf("no package of %s for %s", p.name, arch)
+		}
+		paths = append(paths, found...)
+	}
+	return paths
 }
 
 // A system is a directory into which dpkg(1) installs packages.
@@ -66,32 +79,9 @@ func (s system) dpkg(t testing.TB, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// hostPackages makes the Debian packages of a version for this machine.
-func hostPackages(t testing.TB, source, version string) (paths []string) {
-	t.Helper()
-	dist := makeRelease(t, source, "022", nil, "deb", "ARCH="+runtime.GOARCH, "VERSION="+version)
-	packages, _ := filepath.Glob(filepath.Join(dist, "*.deb"))
-	if len(packages) != len(packaged) {
-		t.Fatalf("packages %q", packages)
-	}
-	dir := t.TempDir()
-	for _, from := range packages {
-		to := filepath.Join(dir, filepath.Base(from))
-		if err := os.Rename(from, to); err != nil {
-			t.Fatal(err)
-		}
-		paths = append(paths, to)
-	}
-	return paths
-}
-
-// The commands that run, the waiters, and the pool itself outlive the program that they came from.
-func TestADebianPackageIsUpgradedAndRemovedWhileAPoolIsInUse(t *testing.T) {
-	onlyOnce(t)
-	needDpkg(t)
-	needRoot(t)
-	source := copySource(t, "022")
-	before, after := hostPackages(t, source, "1.2.3-dev.20270115080000.gabc"), hostPackages(t, source, "1.2.3")
+// upgrade installs, upgrades and removes packages. The commands that run, the waiters, and the pool itself outlive the
+// program that they came from.
+func upgrade(t *testing.T, before, after []string) {
 	s := newSystem(t)
 	wantResult(t, s.dpkg(t, append([]string{"--install"}, before...)...), 0, "")
 	wantResult(t, s.dpkg(t, "--verify", "poolrun", "poolrun-etcd"), 0, "^$")
