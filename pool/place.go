@@ -50,12 +50,14 @@ func (pl *place) wait(ctx context.Context) (lease *Lease, err error) {
 		unmet := pl.request.unmetCondition() // the caller's code
 		err = pl.pool.use(func() (err error) {
 			if lease, err = pl.lookAndSleep(ctx, unmet); err != nil {
+				explained := pl.explainWait(err)
 				pl.leaveLine(err)
+				err = explained
 			}
 			return err
 		})
 	}
-	return lease, pl.explainWait(err)
+	return lease, err
 }
 
 // lookAndSleep takes the slots if it can, and otherwise sleeps until it has to look again.
@@ -72,12 +74,19 @@ func (pl *place) lookAndSleep(ctx context.Context, unmet string) (*Lease, error)
 	return nil, pl.pool.sleep(ctx, pl, v)
 }
 
-// explainWait adds to the error of a deadline what the place waited for beside slots.
+// explainWait adds to the error of a deadline what the place waits for beside slots. It stands in line still.
 func (pl *place) explainWait(err error) error {
-	if pl.request.unmet != "" && errors.Is(err, context.DeadlineExceeded) {
-		return &Error{pl.pool.name, ErrTooLate, waitsFor{pl.request.unmet, err}}
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
 	}
-	return err
+	unmet := pl.request.unmet
+	if held, err := pl.pool.mem.IsHeldBackInLine(pl.id.r); held && err == nil {
+		unmet = heldBack
+	}
+	if unmet == "" {
+		return err
+	}
+	return &Error{pl.pool.name, ErrTooLate, waitsFor{unmet, err}}
 }
 
 // guardGate is what the first in line does before it sleeps at the gate: it sees to it that the
@@ -150,8 +159,8 @@ func (pl *place) look(ctx context.Context, unmet string) (v view, err error) {
 		if err != nil {
 			return err
 		}
-		held := p.heldBack(pl.request, weight)
-		defer func() { pl.waitFor(held) }()
+		unmetNow := "" // as far as it matters: only the first in line waits for it
+		defer func() { pl.waitFor(unmetNow) }()
 		now := p.mem.Clock.Now()
 		v.poked, v.limit = rec.Poked.Load(), longSleep
 		rec.Seen.Store(now)
@@ -169,7 +178,7 @@ func (pl *place) look(ctx context.Context, unmet string) (v view, err error) {
 			first, err = pl.stepIn(now, &v)
 		}
 		if err == nil && first != pl.id.r && pl.request.longLived {
-			held, err = pl.lookAtBuilds(weight, &v)
+			err = pl.lookAtBuilds(weight, &v)
 		}
 		if first != pl.id.r || err != nil {
 			return err
@@ -177,15 +186,15 @@ func (pl *place) look(ctx context.Context, unmet string) (v view, err error) {
 		v.first, pl.called = true, 0
 		p.mem.Attended.Store(now)
 		v.value = p.mem.Gate.Value()
-		if held != "" || !p.fits(weight) {
+		if p.heldBack(pl.request, weight) != "" || !p.fits(weight) {
 			return nil
 		}
 		if unmet != "" {
-			held, v.limit = unmet, conditionInterval
+			unmetNow, v.limit = unmet, conditionInterval
 			return nil
 		}
 		if left := p.mem.DelayLeft(now); left > 0 {
-			held, v.limit = p.describeDelay(), left
+			unmetNow, v.limit = p.describeDelay(), left
 			return nil
 		}
 		waited := ledger.Ago(now, pl.came)
@@ -272,13 +281,12 @@ func (pl *place) stepIn(now int64, v *view) (ledger.Ref, error) {
 // lookAtBuilds is for a long-lived waiter that does not have the first turn. Another one before it that asks
 // for more slots may be held back, and this one for no other reason. Nobody else looks at that one,
 // since all others pass it. So this one does for it what stepIn does for those that have their turn
-// before others, once a second. It returns what it waits for, if that is not slots.
-func (pl *place) lookAtBuilds(weight int, v *view) (held string, err error) {
+// before others, once a second.
+func (pl *place) lookAtBuilds(weight int, v *view) error {
 	p := pl.pool
-	held = p.heldBack(pl.request, weight)
 	before, _, err := p.mem.First()
 	if err != nil {
-		return "", err
+		return err
 	}
 	walk := p.mem.Line()
 	for walk.Next() && walk.Ref != pl.id.r {
@@ -293,19 +301,17 @@ func (pl *place) lookAtBuilds(weight int, v *view) (held string, err error) {
 		}
 		switch {
 		case err != nil:
-			return "", err
+			return err
 		case dead:
 		case p.isStopped(other):
 			other.Aside.Store(1)
 			p.mem.Poke(walk.Ref) // for the moment at which it moves again
-		case p.mem.IsHeldBack(int(other.Weight.Load())):
-			held = heldBack
 		}
 	}
 	if walk.Err != nil {
-		return "", walk.Err
+		return walk.Err
 	}
-	return held, p.mem.PassOn(before)
+	return p.mem.PassOn(before)
 }
 
 // backInLine takes back that this place was set aside: it moves again.

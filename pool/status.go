@@ -219,10 +219,14 @@ func (p *Pool) status(missing int) (s Status, err error) {
 	waiters := l.Turns()
 	for waiters.Next() {
 		rec := waiters.Participant
+		condition := string(rec.ConditionText())
+		if waiters.HeldBack {
+			condition = heldBack
+		}
 		s.Waiters = append(s.Waiters, Waiter{
 			PID: int(rec.PID.Load()), uid: rec.UID.Load(), Weight: int(rec.Weight.Load()),
 			Whole: rec.Whole.Load() != 0, Priority: int(rec.Priority.Load()), Since: when(rec.Since.Load()),
-			Extension: rec.Extends.Load() != 0, Condition: string(rec.ConditionText()), Command: string(rec.CommandText()),
+			Extension: rec.Extends.Load() != 0, Condition: condition, Command: string(rec.CommandText()),
 		})
 	}
 	return s, errors.Join(holders.Err, waiters.Err)

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"errors"
 	"testing"
 )
@@ -88,5 +89,61 @@ func TestALongLivedLeaseLeavesASlotToOthers(t *testing.T) {
 	}
 	if s := mustStatus(t, p); s.InUse != 0 || s.Available != 3 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// A request that waited for a slot waits for another build to end once one before it has got that slot. It
+// does not have to look again for that to be seen, nor for its error to say so.
+func TestARequestIsHeldBackByOneBeforeIt(t *testing.T) {
+	p := newTestPool(t, Config{Size: 3})
+	var last *Lease
+	for _, options := range [][]Option{{LongLived()}, nil, nil} {
+		var err error
+		if last, err = p.TryAcquire(options...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit := deadline{t.Context(), make(chan struct{})}
+	var ends []chan error
+	for i, ctx := range []context.Context{t.Context(), t.Context(), limit} {
+		other, end := openTestPool(t, p.Name()), make(chan error, 1)
+		go func() {
+			_, err := other.Acquire(ctx, LongLived())
+			end <- err
+		}()
+		eventually(t, "a request in line", func() bool {
+			s := mustStatus(t, p)
+			return len(s.Waiters) == i+1 && s.Waiters[i].Condition == ""
+		})
+		ends = append(ends, end)
+	}
+	if err := last.Release(); err != nil {
+		t.Fatal(err)
+	}
+	wantServed(t, ends[0])
+	if s := mustStatus(t, p); len(s.Waiters) != 2 || s.Waiters[0].Condition != "another build to end" || s.Waiters[1].Condition != "another build to end" {
+		t.Errorf("%+v", s.Waiters)
+	}
+	close(limit.isOver)
+	want := "cannot start in pool " + p.Name() + " yet: it waits for another build to end"
+	if err := <-ends[2]; !errors.Is(err, ErrTooLate) || !errors.Is(err, context.DeadlineExceeded) || err.Error() != want {
+		t.Error(err)
+	}
+}
+
+// A deadline is a context whose time is over when its channel is closed.
+type deadline struct {
+	context.Context
+	isOver chan struct{}
+}
+
+func (d deadline) Done() <-chan struct{} { return d.isOver }
+
+func (d deadline) Err() error {
+	select {
+	case <-d.isOver:
+		return context.DeadlineExceeded
+	default:
+		return nil
 	}
 }

@@ -205,18 +205,20 @@ func TestAHeldBackBuildThatDoesNotMoveIsPassed(t *testing.T) {
 // less. It notices when another build has come.
 func TestABuildAsksForWhatBuildsLeave(t *testing.T) {
 	onlyOnce(t)
-	name := newPool(t, 4)
-	release := holdSlot(t, name)
-	heavy := startBuild(t, name, "--weight", "2", "--", "sleep", "61")
-	waitStatus(t, name, "a request for two more slots", func(s status) bool {
-		return s.commands() == 2 && s.Waiting == 1 && s.Waiters[0].WaitsFor == "2 slots for one more job"
-	})
-	light := startBuild(t, name, "--", "sleep", "62")
-	waitStatus(t, name, "both builds", func(s status) bool { return s.commands() == 3 })
-	release()
-	waitStatus(t, name, "the last slot in use", func(s status) bool { return s.commands() == 2 && s.InUse == 4 && s.Waiting == 0 })
-	endBuilds(t, name, heavy, light)
-	wantEmpty(t, name)
+	for range 3 {
+		name := newPool(t, 4)
+		release := holdSlot(t, name)
+		heavy := startBuild(t, name, "--weight", "2", "--", "sleep", "61")
+		waitStatus(t, name, "a request for two more slots", func(s status) bool {
+			return s.commands() == 2 && s.Waiting == 1 && s.Waiters[0].WaitsFor == "2 slots for one more job"
+		})
+		light := startBuild(t, name, "--", "sleep", "62")
+		waitStatus(t, name, "both builds", func(s status) bool { return s.commands() == 3 })
+		release()
+		waitStatus(t, name, "the last slot in use", func(s status) bool { return s.commands() == 2 && s.InUse == 4 && s.Waiting == 0 })
+		endBuilds(t, name, heavy, light)
+		wantEmpty(t, name)
+	}
 }
 
 // A build gives idle slots back to one that is not held back any more.

@@ -163,11 +163,10 @@ func (s *Server) requestMore(limit time.Duration, tokens int, arrivals uint32) t
 		s.awaitArrival(arrivals)
 		return earlier(limit, lookInterval)
 	}
-	if isRequesting {
-		return earlier(limit, lookInterval)
+	if !isRequesting {
+		s.request()
 	}
-	s.request()
-	return limit
+	return earlier(limit, lookInterval)
 }
 
 func earlier(a, b time.Duration) time.Duration {

@@ -65,6 +65,17 @@ func (t *Turns) Next() bool {
 	}
 }
 
+// IsHeldBackInLine reports whether a waiter is held back.
+func (l *Ledger) IsHeldBackInLine(r Ref) (bool, error) {
+	turns := l.Turns()
+	for turns.Next() {
+		if turns.Ref == r {
+			return turns.HeldBack, nil
+		}
+	}
+	return false, turns.Err
+}
+
 // isHeldBack reports whether the waiter that the walk has reached is held back.
 func (t *Turns) isHeldBack() bool {
 	if t.LongLived.Load() == 0 {
