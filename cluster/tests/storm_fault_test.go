@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/poolrun/poolrun/cluster/internal/etcdtest"
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // A fault is what can happen to the cluster. It lasts until it is undone.
@@ -25,6 +27,7 @@ var faults = []fault{
 	{"machine cut off", cutMachine(3)},
 	{"machine cut off from a member", cutMachine(1)},
 	{"compaction", compact},
+	{"full store", fillStore},
 }
 
 // fault lets one thing fail for a while that is shorter or longer than a lease, and then waits until all is
@@ -110,4 +113,19 @@ func compact(s *storm, _ *rand.Rand) (func() error, error) {
 		_, err = s.cluster.Client().Compact(ctx, answer.Header.Revision-keptRevisions)
 	}
 	return nil, err
+}
+
+// fillStore raises the alarm that a member raises when its store has become full.
+func fillStore(s *storm, _ *rand.Rand) (func() error, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), hangs)
+	defer cancel()
+	_, err := etcdserverpb.NewMaintenanceClient(s.cluster.Client().ActiveConnection()).Alarm(ctx, &etcdserverpb.AlarmRequest{
+		Action: etcdserverpb.AlarmRequest_ACTIVATE, Alarm: etcdserverpb.AlarmType_NOSPACE,
+	})
+	return func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), hangs)
+		defer cancel()
+		_, err := s.cluster.Client().AlarmDisarm(ctx, &clientv3.AlarmMember{Alarm: etcdserverpb.AlarmType_NOSPACE})
+		return err
+	}, err
 }

@@ -203,7 +203,7 @@ func victimsOf(h *harm, cmd *exec.Cmd) (pids []int) {
 
 // What poolrun says when it fails because of a fault, or because the pool has become too small.
 var (
-	expected = regexp.MustCompile(`does not answer|were asked for`)
+	expected = regexp.MustCompile(`does not answer|were asked for|the store of etcd is full`)
 	lostSlot = regexp.MustCompile(`lost the slot.*, and ended the command`)
 )
 

@@ -19,7 +19,8 @@ import (
 
 // In the storm, runs arrive on three simulated machines, for pools on an etcd of three members. Runs, members
 // and networks fail at random. Two judges watch: the checker of package replay follows each pool, and the
-// commands see from outside whether the limit is kept: they take seats, and there are as many as slots.
+// commands see from outside whether the limit is kept: they take seats, and there are as many as slots. All use TLS,
+// and tokens that expire soon.
 //
 //	make storm-cluster DURATION=60s SEED=1
 type storm struct {
@@ -100,7 +101,11 @@ func newStorm(t *testing.T, seed uint64) *storm {
 	} else {
 		t.Logf("members and machines are only processes: %v", err)
 	}
-	s.cluster = etcdtest.New(t, etcdtest.Config{Members: 3, Isolated: s.isolated})
+	s.cluster = etcdtest.New(t, etcdtest.Config{Members: 3, Isolated: s.isolated, TLS: true, Auth: true, TokenTTL: shorterThanLease})
+	for _, variable := range append(certificates(s.cluster), "ETCDCTL_USER="+etcdtest.Root, "ETCDCTL_PASSWORD="+etcdtest.RootPassword) {
+		name, value, _ := strings.Cut(variable, "=")
+		t.Setenv(name, value)
+	}
 	for i := range stormMachines {
 		s.machines = append(s.machines, s.newMachine(fmt.Sprintf("node%d", i+1)))
 	}

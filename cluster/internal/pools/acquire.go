@@ -56,7 +56,11 @@ func (p *Pool) Acquire(ctx context.Context, r Request) (*Holding, error) {
 	w.place = keys.Place{Priority: r.Priority, Weight: r.Weight, Held: len(w.conditions) > 0}
 	w.record = keys.Participant{Host: p.local.Host, PID: r.PID, User: p.local.User, Command: r.Command, Since: time.Now()}
 	h, err := w.acquire(ctx, r)
-	w.cleanUp(h != nil && !h.isNested)
+	if h != nil && !h.isNested {
+		go w.cleanUp(true) // the slots are there: nothing has to wait for it
+	} else {
+		w.cleanUp(false)
+	}
 	return h, err
 }
 

@@ -3,6 +3,7 @@ package pools
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -116,7 +117,7 @@ func (s *storm) note(p *participant, v *view) {
 		{p.joined == 0, &s.newcomers},
 		{len(v.before) > 0, &s.besides},
 		{p.jumps, &s.jumpers},
-		{v.above() > 0, &s.above},
+		{slices.ContainsFunc(slices.Collect(maps.Keys(v.slots)), func(slot int) bool { return slot >= v.record.Size }), &s.above},
 	} {
 		if kind.is {
 			kind.count.Add(1)

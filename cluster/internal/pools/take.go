@@ -75,11 +75,6 @@ func (p *participant) guards(v *view, slots []int) (list []guard) {
 	if len(v.before) > 0 {
 		add("jump", clientv3.Compare(clientv3.ModRevision(p.space.Jumps()), "=", v.jumps))
 	}
-	// Slots above the size do not count against those below it. So with some, the number of free slots is not
-	// that of free keys.
-	if v.above() > 0 {
-		add("takes", clientv3.Compare(clientv3.ModRevision(p.space.Takes()), "=", v.takes))
-	}
 	// A newcomer is not admitted to a pool that is drained.
 	if p.joined == 0 {
 		add("drain", clientv3.Compare(clientv3.CreateRevision(p.space.Drain()), "=", 0))

@@ -168,16 +168,6 @@ func (p *Pool) apply(v *view, events []*clientv3.Event, me string) error {
 	return nil
 }
 
-// above is how many slots are held that are not below the size.
-func (v *view) above() (n int) {
-	for slot := range v.slots {
-		if slot >= v.record.Size {
-			n++
-		}
-	}
-	return n
-}
-
 // keysOf returns what the operation i of a transaction has read.
 func keysOf(answer *clientv3.TxnResponse, i int) []*mvccpb.KeyValue {
 	return answer.Responses[i].GetResponseRange().Kvs
@@ -232,8 +222,9 @@ func (p *Pool) heldBy(ctx context.Context, lease clientv3.LeaseID) (slots []int,
 	return slots, fence, nil
 }
 
-// choose chooses free slots for a participant: the lowest that remain if those before it take theirs first,
-// so that those who take at the same moment do not choose the same.
+// choose chooses free slots for a participant: the lowest that remain if those before it take theirs first. So
+// those who take at the same moment do not choose the same, and the limit holds after a shrink: see "Why the limit
+// holds" in docs/cluster.md.
 func (v *view) choose(weight int) (slots []int) {
 	skip := v.ahead()
 	for slot := 0; slot < v.record.Size && len(slots) < weight; slot++ {
