@@ -100,6 +100,7 @@ func TestADeathInReleaseDoesNotHoldUpTheWaiter(t *testing.T) {
 }
 
 func TestADeathInLineDoesNotHoldUpTheOthers(t *testing.T) {
+	onlyOnce(t)
 	eachStep(t, everyStep, func(t *testing.T, n int, log string) bool {
 		name := newPool(t, 1)
 		release := holdSlot(t, name)
@@ -127,6 +128,7 @@ func TestADeathInLineDoesNotHoldUpTheOthers(t *testing.T) {
 }
 
 func TestADeathInGivingUpIsRecovered(t *testing.T) {
+	onlyOnce(t)
 	leaves := []string{"out of the old place", "in the new place", "passed on", "intent cleared"}
 	eachStep(t, append(leaves, leaves...), func(t *testing.T, n int, _ string) bool {
 		name := newPool(t, 1)
@@ -189,6 +191,7 @@ func stepNumber(t testing.TB, step string) int {
 }
 
 func TestADeathInReapingTheDeadIsRecovered(t *testing.T) {
+	onlyOnce(t)
 	eachStep(t, everyStep, func(t *testing.T, n int, _ string) bool {
 		name := newPool(t, 1)
 		holder, child := startHolder(t, name)
@@ -222,6 +225,7 @@ func TestADeathInCreateLeavesAWholePoolOrNone(t *testing.T) {
 }
 
 func TestADeathInDestroyLeavesAWholePoolOrNone(t *testing.T) {
+	onlyOnce(t)
 	for what, flags := range map[string][]string{"": nil, " --force": {"--force"}, " --drain": {"--drain"}} {
 		t.Run("destroy"+what, func(t *testing.T) {
 			pass := []string{"marked as destroyed", "all told", "semaphore unlinked", "ledger unlinked"}

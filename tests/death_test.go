@@ -92,6 +92,7 @@ func TestTheDeathOfTheFirstInLineDoesNotHoldUpTheOthers(t *testing.T) {
 // Waiters in a long line look at it rarely, and may become first before they look again.
 // So a wake-up tells them when the line has become short.
 func TestTheDeathOfTheFirstInWhatWasALongLineDoesNotHoldUpTheOthers(t *testing.T) {
+	onlyOnce(t)
 	name := newPool(t, 1)
 	file := filepath.Join(t.TempDir(), "order")
 	release := holdSlot(t, name)

@@ -21,6 +21,7 @@ func startDrain(t testing.TB, name string) *exec.Cmd {
 // destroy --force removes a pool, and its waiters end, although another process was stopped
 // with the ledger lock.
 func TestForcedDestroyDoesNotNeedTheLock(t *testing.T) {
+	onlyOnce(t)
 	name := newPool(t, 1)
 	release := holdSlot(t, name)
 	file := filepath.Join(t.TempDir(), "order")

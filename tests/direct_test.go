@@ -18,6 +18,7 @@ import (
 // signals, the command sees the same, poolrun ends and prints the same, and the ledger is the same,
 // while the command runs and afterwards.
 func TestBothWaysAreTheSameProgram(t *testing.T) {
+	onlyOnce(t)
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 0))
 	defer func() {

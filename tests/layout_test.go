@@ -25,6 +25,7 @@ func layoutVersion(t testing.TB, name string) uint32 {
 // A ledger of another layout, older or newer, of whatever size, is not touched by any command, and the
 // message says which layouts these are. Only destroy --force removes it.
 func TestALedgerOfAnotherLayoutIsNotTouched(t *testing.T) {
+	onlyOnce(t)
 	for _, other := range []int{-1, 1, 1000} {
 		for _, size := range []int64{0, 4096, 8 << 20} {
 			name := newPool(t, 2)

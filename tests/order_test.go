@@ -47,6 +47,7 @@ func TestWaitersAreServedInOrderAlsoWhenSomeGiveUpOrDie(t *testing.T) {
 }
 
 func TestAThousandWaitersAreServedInOrderAndSleepMeanwhile(t *testing.T) {
+	onlyOnce(t)
 	if testing.Short() {
 		t.Skip("a thousand processes")
 	}

@@ -20,6 +20,7 @@ func TestAShrunkPoolKeepsTheSlotsThatACProgramGivesBack(t *testing.T) {
 }
 
 func TestADeathInResizeLeavesTheOldSizeOrTheNew(t *testing.T) {
+	onlyOnce(t)
 	for _, sizes := range [][2]int{{2, 4}, {4, 2}, {4, 0}} {
 		t.Run(fmt.Sprint(sizes), func(t *testing.T) {
 			eachStep(t, []string{"gate changed", "size written"}, func(t *testing.T, n int, _ string) bool {

@@ -367,6 +367,7 @@ func TestASectionUsesThePool(t *testing.T) {
 
 // A death in acquire or in release leaves a slot that is free, or that the descriptor holds.
 func TestADeathInASectionIsRecovered(t *testing.T) {
+	onlyOnce(t)
 	for what, test := range map[string]struct {
 		script string
 		pass   []string
