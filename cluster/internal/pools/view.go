@@ -18,7 +18,7 @@ const sideBySide = 8
 
 // leastReady is how many waiters behind the first one are ready to take slots, however few slots there are: getting
 // ready takes about as long as two hand-overs.
-const leastReady = 3
+const leastReady = 2
 
 // A view is what a participant sees of a pool in one revision. It comes from a look, and later revisions can be
 // applied to it as a watch reports them.

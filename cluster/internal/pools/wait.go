@@ -126,9 +126,9 @@ func (p *participant) awaitOnce(ctx context.Context, v *view) (slots []int, fenc
 				switch {
 				case !ok || answer.Err() != nil:
 					return nil, 0, v, nil
-				case !near: // the outpost has gone: there may be another
-					v, err = p.lookAgain(ctx, v)
-					return nil, 0, v, err
+				case !near: // the outpost has gone: as far as it knows, it is near
+					v.before = v.before[:min(len(v.before), v.breadth())]
+					return nil, 0, v, nil
 				}
 				if err := p.apply(v, answer.Events, p.key()); err != nil {
 					return nil, 0, v, err
