@@ -13,10 +13,10 @@ import (
 )
 
 // sideBySide is how many waiters may take slots at the same time: the first in line, and those right behind
-// it, as long as enough remains for all before them. It is K in docs/cluster.md.
+// it, as long as enough remains for all before them.
 const sideBySide = 8
 
-// leastReady is how many waiters behind the first one are ready to take slots, however few slots there are: getting
+// leastReady is how many waiters behind the first one are ready to take slots, however few slots there are: to get
 // ready takes about as long as two hand-overs.
 const leastReady = 2
 
