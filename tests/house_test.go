@@ -64,6 +64,7 @@ var testArrows = map[string][]string{
 
 	"cluster/internal/pools":  {"cluster/internal/etcdtest", "cluster/internal/replay"},
 	"cluster/internal/replay": {"cluster/internal/etcdtest"},
+	"cluster/internal/store":  {"cluster/internal/etcdtest"},
 }
 
 // eachFile calls f for every Go file of the module, with its path from the top.

@@ -25,15 +25,31 @@ func TestWhatIsNotOfferedIsRefused(t *testing.T) {
 // Without its engine, poolrun says what to install, and local pools still work.
 func TestAMissingEngineIsNamed(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	alone := filepath.Join(dir, "poolrun")
-	text, err := os.ReadFile(binaries.poolrun)
-	must(t, err)
-	must(t, os.WriteFile(alone, text, 0o755))
+	alone := filepath.Join(copyAlone(t), "poolrun")
 	for _, args := range [][]string{{"--pool", "etcd:///db", "true"}, {"status", "etcd:///db"}, {"list", "etcd:///"}, {"init", "etcd:///db", "--size", "1"}} {
 		wantRefused(t, "poolrun-etcd is not installed", with(command(t, alone, args...), "PATH=/bin:/usr/bin"))
 	}
 	wantResult(t, with(command(t, alone, "version"), "PATH=/bin:/usr/bin"), 0, "poolrun")
+}
+
+// An engine that ends at once, as for lack of memory, is told as what it is.
+func TestAnEngineThatCannotStartIsTold(t *testing.T) {
+	t.Parallel()
+	dir := copyAlone(t)
+	must(t, os.WriteFile(filepath.Join(dir, "poolrun-etcd"), []byte("#!/bin/sh\n"), 0o755))
+	for _, args := range [][]string{{"--pool", "etcd:///db", "true"}, {"status", "etcd:///db"}} {
+		wantRefused(t, "^poolrun: cannot use pool etcd:///db: its engine ended as soon as it had started.*ulimit -v", command(t, filepath.Join(dir, "poolrun"), args...))
+	}
+}
+
+// copyAlone copies poolrun into a directory in which its engine is not.
+func copyAlone(t testing.TB) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	text, err := os.ReadFile(binaries.poolrun)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "poolrun"), text, 0o755))
+	return dir
 }
 
 // The program is no tool for people.

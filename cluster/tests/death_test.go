@@ -186,3 +186,22 @@ func TestADeadMachineReturnsItsSlots(t *testing.T) {
 	wantExit(t, 0, next)
 	wantEmpty(t, url)
 }
+
+// Where no file may be larger than nothing, the agent and poolrun share no page, and a slot still outlives poolrun.
+func TestAnOrphanKeepsTheSlotWithoutAPage(t *testing.T) {
+	t.Parallel()
+	url := newPool(t, 1)
+	cmd := mustStart(t, command(t, "sh", "-c", `ulimit -f 0; exec "$@"`, "sh", binaries.poolrun, "--pool", url, "sleep", "1000"))
+	child := 0
+	waitStatus(t, url, "a command", func(s status) bool {
+		if len(s.Holders) == 1 && s.Holders[0].CommandPID != nil {
+			child = *s.Holders[0].CommandPID
+		}
+		return child != 0
+	})
+	signalAll(t, syscall.SIGKILL, cmd.Process.Pid)
+	cmd.Wait()
+	wantBusy(t, url)
+	signalAll(t, syscall.SIGKILL, child)
+	waitUntilEmpty(t, url)
+}

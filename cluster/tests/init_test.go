@@ -20,6 +20,8 @@ func TestInitRefusesBadValues(t *testing.T) {
 		{"--mode and --group are for local pools", []string{"--size", "1", "--mode", "0660"}},
 		{"--mode and --group are for local pools", []string{"--size", "1", "--group", "root"}},
 		{"infinite delay", []string{"--size", "1", "--delay", "infinity"}},
+		{"--mode and --group are for local pools", []string{"--size", "1", "--mode", "0600"}},
+		{`item "a\\xff": it is not UTF-8`, []string{"--item", "a\xff"}},
 		{"items.*1 for 2 slots", []string{"--size", "2", "--item", "a"}},
 	} {
 		wantRefused(t, test.text, poolrun(t, append([]string{"init", url}, test.flags...)...))

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"fmt"
+	"os"
 	"syscall"
 	"testing"
 )
@@ -51,5 +52,25 @@ func TestNoForkRefusesWhatNeedsASupervisor(t *testing.T) {
 		wantRefused(t, flags[0]+" needs a process that stays beside the command", poolrun(t, append(flags, "--no-fork", "--pool", url, "true")...))
 	}
 	wantResult(t, poolrun(t, "--no-fork", "--pool", url, "/etc/passwd"), 126, "permission denied")
+	wantEmpty(t, url)
+}
+
+// The kernel ends all processes of a PID namespace with its process 1, and so an agent that would have to give the
+// slot back.
+func TestNoForkIsNotForProcess1(t *testing.T) {
+	t.Parallel()
+	url := newPool(t, 1)
+	if os.Geteuid() != 0 {
+		t.Skip("it takes root's privileges to make a PID namespace")
+	}
+	for _, flags := range [][]string{{"--no-fork"}, nil} {
+		cmd := poolrun(t, append(flags, "--pool", url, "sh", "-c", "exit 3")...)
+		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWPID | syscall.CLONE_NEWNS
+		if flags != nil {
+			wantRefused(t, "leave out --no-fork", cmd)
+		} else {
+			wantResult(t, cmd, 3, "^$")
+		}
+	}
 	wantEmpty(t, url)
 }

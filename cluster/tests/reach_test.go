@@ -62,7 +62,7 @@ func TestWhatIsNoEtcdIsTold(t *testing.T) {
 	const badRequest = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
 	var all sync.WaitGroup
 	for place, text := range map[string]string{
-		"etcd://" + listener(t, ""):                           "",
+		"etcd://" + listener(t, ""):                           "at http://127.0.0.1:\\d+$",
 		"etcd://" + listener(t, badRequest):                   "",
 		"etcd://" + listener(t, "220 mail.example ESMTP\r\n"): "",
 		"etcd://no-such-host.invalid:2379":                    "no-such-host.invalid",

@@ -48,6 +48,7 @@ func TestTLSWithClientCertificates(t *testing.T) {
 		{"cannot read the CA's certificate.*no such file", []string{"ETCDCTL_CACERT=/nowhere/ca.pem"}},
 		{"/dev/null has no certificate of a CA", []string{"ETCDCTL_CACERT=/dev/null"}},
 		{"cannot read the client certificate.*no such file", []string{all[0], "ETCDCTL_CERT=/nowhere/c.pem", all[2]}},
+		{`INSECURE_SKIP_TLS_VERIFY is "maybe"`, append(all[:3:3], "ETCDCTL_INSECURE_SKIP_TLS_VERIFY=maybe")},
 		{"cannot read the client certificate.*private key", []string{all[0], all[1], "ETCDCTL_KEY=" + foreign.Key}},
 	} {
 		cmd := with(poolrun(t, "--pool", url, "-n", "true"), test.variables...)

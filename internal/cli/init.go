@@ -11,15 +11,15 @@ import (
 )
 
 type initCommand struct {
-	Name    poolName `arg:"" complete:"nothing" help:"The pool, like /db."`
-	Size    poolSize `short:"s" placeholder:"N" help:"Give the pool N slots: 1 to 4096, or a percentage of the CPUs, like 50%."`
-	Mode    fileMode `default:"0600" placeholder:"MODE" help:"Set the permissions, as in chmod(1) (default: 0600, only the owner; 0660 for a group)."`
-	Group   string   `placeholder:"GROUP" complete:"group" help:"Give the pool to this group."`
-	Item    []string `placeholder:"TEXT" sep:"none" help:"Say what a slot stands for: a port, a GPU, an account. Repeat this for each slot; --size can then be omitted."`
-	Delay   duration `placeholder:"DUR" help:"Let at least DUR pass between two starts in this pool."`
-	ExistOk bool     `help:"Succeed if the pool exists already, whatever its size and mode."`
-	Lease   duration `placeholder:"DUR" help:"For a pool on etcd: return the slots of a machine DUR after it has vanished (default: 60s)."`
-	OnLost  string   `enum:"kill,keep," default:"" placeholder:"HOW" help:"For a pool on etcd: what happens to a command whose lease cannot be renewed. With kill, it is ended before its slot can go to another. With keep, it runs on (default: kill)."`
+	Name    poolName  `arg:"" complete:"nothing" help:"The pool, like /db."`
+	Size    poolSize  `short:"s" placeholder:"N" help:"Give the pool N slots: 1 to 4096, or a percentage of the CPUs, like 50%."`
+	Mode    *fileMode `placeholder:"MODE" help:"Set the permissions, as in chmod(1) (default: 0600, only the owner; 0660 for a group)."`
+	Group   string    `placeholder:"GROUP" complete:"group" help:"Give the pool to this group."`
+	Item    []string  `placeholder:"TEXT" sep:"none" help:"Say what a slot stands for: a port, a GPU, an account. Repeat this for each slot; --size can then be omitted."`
+	Delay   duration  `placeholder:"DUR" help:"Let at least DUR pass between two starts in this pool."`
+	ExistOk bool      `help:"Succeed if the pool exists already, whatever its size and mode."`
+	Lease   duration  `placeholder:"DUR" help:"For a pool on etcd: return the slots of a machine DUR after it has vanished (default: 60s)."`
+	OnLost  string    `enum:"kill,keep," default:"" placeholder:"HOW" help:"For a pool on etcd: what happens to a command whose lease cannot be renewed. With kill, it is ended before its slot can go to another. With keep, it runs on (default: kill)."`
 }
 
 func (*initCommand) examples() string {
@@ -41,7 +41,10 @@ func (c *initCommand) execute(io.Writer) (exit, error) {
 	if c.Lease.isGiven || c.OnLost != "" {
 		return exit{}, usageError{errors.New("--lease and --on-lost are for pools on etcd only")}
 	}
-	config := pool.Config{Size: int(c.Size), Mode: fs.FileMode(c.Mode), Items: c.Item, Delay: c.Delay.length}
+	config := pool.Config{Size: int(c.Size), Mode: defaultMode, Items: c.Item, Delay: c.Delay.length}
+	if c.Mode != nil {
+		config.Mode = fs.FileMode(*c.Mode)
+	}
 	if c.Group != "" {
 		gid, err := names.Group(c.Group)
 		if err != nil {
@@ -61,7 +64,7 @@ func (c *initCommand) allowExisting(err error) error {
 
 // createRemote creates a pool that several machines share. Who may use it is decided there.
 func (c *initCommand) createRemote() error {
-	if c.Mode != defaultMode || c.Group != "" {
+	if c.Mode != nil || c.Group != "" {
 		return usageError{errors.New("--mode and --group are for local pools: etcd decides who may use a pool, see poolrun-etcd(7)")}
 	}
 	if c.Lease.isInfinite() {

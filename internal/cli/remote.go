@@ -36,6 +36,9 @@ func (c *runCommand) runRemote(signals *supervisor.Signals, command supervisor.C
 	if c.Jobserver != "" {
 		return exit{}, usageError{errors.New("--jobserver is not offered for pools that several machines share")}
 	}
+	if c.NoFork && os.Getpid() == 1 {
+		return exit{}, usageError{errors.New("the end of process 1 kills the engine of the pool too: leave out --no-fork")}
+	}
 	if err := c.checkConditions(); err != nil {
 		return exit{}, err
 	}

@@ -14,8 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errGone means that the engine has ended, or was killed.
-var errGone = errors.New("its engine ended unexpectedly")
+// errGone means that the engine has ended, or was killed. errStillborn means that it did so before it said anything.
+var (
+	errGone      = errors.New("its engine ended unexpectedly")
+	errStillborn = errors.New("its engine ended as soon as it had started, perhaps for lack of memory (see ulimit -v)")
+)
 
 // patience is how long an engine may take to answer what it can answer at once.
 const patience = 2 * time.Second
@@ -88,8 +91,12 @@ func (c *conn) read() {
 	lines := bufio.NewScanner(c.file)
 	lines.Buffer(nil, maxLine)
 	err := c.readAll(lines)
-	if err == nil {
+	switch {
+	case err != nil && !errors.Is(err, unix.ECONNRESET): // which means that it has not read all that was sent
+	case c.greeted.Load():
 		err = errGone
+	default:
+		err = errStillborn
 	}
 	c.err = err
 	close(c.ended)

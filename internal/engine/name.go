@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/poolrun/poolrun/internal/bare"
 	"github.com/poolrun/poolrun/pool"
@@ -39,6 +40,9 @@ func ParseURL(text string) (u URL, err error) {
 	u.Scheme, rest, _ = strings.Cut(text, "://")
 	if programOf(u.Scheme) == "" {
 		return fail("pools are local, like /db, or on etcd, like etcd:///db")
+	}
+	if !utf8.ValidString(text) { // it is sent as JSON
+		return fail("it is not UTF-8")
 	}
 	hosts, name, ok := strings.Cut(rest, "/")
 	if strings.Contains(hosts, "@") {

@@ -28,7 +28,7 @@ func TestURLsOfPools(t *testing.T) {
 	}
 	for _, text := range []string{
 		"etcd://", "etcd://a", "etcd:////db", "etcd:///a/b", "etcd:///.", "etcd://a,/db", "etcd://a b/db", "http://a/db",
-		"etcd://user:secret@a/db", "://a/db", "etcd:///" + string(make([]byte, 1)),
+		"etcd://user:secret@a/db", "://a/db", "etcd:///" + string(make([]byte, 1)), "etcd:///a\xff", "etcd://\xff/a",
 	} {
 		if _, err := ParseURL(text); !errors.Is(err, pool.ErrInvalid) {
 			t.Errorf("%q: %v", text, err)

@@ -3,9 +3,11 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/poolrun/poolrun/pool"
 	"github.com/poolrun/poolrun/supervisor"
@@ -115,6 +117,11 @@ func (p *Pool) explain(err error) error {
 
 // Create makes a pool that does not exist yet.
 func (p *Pool) Create(config Config) error {
+	for _, item := range config.Items {
+		if !utf8.ValidString(item) { // it is sent as JSON
+			return &pool.Error{Pool: fmt.Sprintf("item %q", item), Kind: pool.ErrInvalid, Cause: errors.New("it is not UTF-8")}
+		}
+	}
 	return p.call(context.Background(), Create, config, nil)
 }
 

@@ -20,9 +20,12 @@ import (
 // that gets the command's pid. An engine learns from them about a command that has outlived poolrun.
 type cell struct {
 	guardIn, guardOut int // the write end and the read end of the pipe
-	page              int // a memfd
+	page              int // a memfd of that size
 	memory            []byte
 }
+
+// pidBytes is the size of a pid.
+const pidBytes = 4
 
 func newCell() (c *cell, err error) {
 	var pipe [2]int
@@ -30,16 +33,30 @@ func newCell() (c *cell, err error) {
 		return nil, err
 	}
 	c = &cell{guardOut: pipe[0], guardIn: pipe[1], page: -1}
-	if c.page, err = unix.MemfdCreate("poolrun", unix.MFD_CLOEXEC); err == nil {
-		if err = unix.Ftruncate(c.page, int64(os.Getpagesize())); err == nil {
-			c.memory, err = unix.Mmap(c.page, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-		}
-	}
-	if err != nil {
+	if err := c.makePage(); err != nil {
 		c.close()
 		return nil, err
 	}
 	return c, nil
+}
+
+func (c *cell) makePage() (err error) {
+	const protection = unix.PROT_READ | unix.PROT_WRITE
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_FSIZE, &limit) == nil && limit.Cur < pidBytes {
+		// Nothing can be shared. An engine that finds no page knows the command from poolrun only.
+		if c.page, err = unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
+			c.memory, err = unix.Mmap(-1, 0, pidBytes, protection, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+		}
+		return err
+	}
+	if c.page, err = unix.MemfdCreate("poolrun", unix.MFD_CLOEXEC); err != nil {
+		return err
+	}
+	if err = unix.Ftruncate(c.page, pidBytes); err == nil {
+		c.memory, err = unix.Mmap(c.page, 0, pidBytes, protection, unix.MAP_SHARED)
+	}
+	return err
 }
 
 // pid is where the command's pid is.

@@ -208,9 +208,11 @@ func (p *participant) ensurePlace(ctx context.Context, v *view) (*view, error) {
 }
 
 // ensureHolder sees to it that there is a lease for the slots. It is renewed while the participant waits, which
-// costs etcd less than another lease would.
+// costs etcd less than another lease would. One that could not be renewed may soon run out, and the command would be
+// ended as soon as it has begun.
 func (p *participant) ensureHolder(ctx context.Context, v *view) error {
-	if p.holder == nil || p.holder.IsGone() || p.holder.Asked != v.record.Lease {
+	isThere := p.holder != nil && !p.holder.IsGone() && p.holder.Asked == v.record.Lease
+	if !isThere || p.holder.Why() != nil && !p.isUncertain {
 		return p.grantHolder(ctx, v.record.Lease)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -79,7 +80,13 @@ func (e Environment) Config(hosts []string, secure bool) (c Config, err error) {
 		c.Endpoints = append(c.Endpoints, scheme+endpoint)
 	}
 	if secure {
-		if c.TLS, err = tlsConfig(ca, cert, key, e.get("INSECURE_SKIP_TLS_VERIFY") == "true"); err != nil {
+		insecure := false
+		if text := e.get("INSECURE_SKIP_TLS_VERIFY"); text != "" {
+			if insecure, err = strconv.ParseBool(text); err != nil {
+				return c, fmt.Errorf("ETCDCTL_INSECURE_SKIP_TLS_VERIFY is %q: want true or false", text)
+			}
+		}
+		if c.TLS, err = tlsConfig(ca, cert, key, insecure); err != nil {
 			return c, err
 		}
 	}

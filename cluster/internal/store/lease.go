@@ -131,17 +131,14 @@ func (s *Store) RevokeLease(ctx context.Context, id clientv3.LeaseID) error {
 	})
 }
 
-// keep renews the lease three times in its TTL. After a failure it tries at once again, and then every
-// second.
+// keep renews the lease three times in its TTL: a third after the last renewal that was answered was *sent*. So
+// etcd can be silent for a third without consequences, also after it has been slow. After a failure, keep tries
+// every second.
 func (l *Lease) keep(ctx context.Context) {
 	defer close(l.ended)
 	var r renewals
 	defer r.close()
-	wait := l.TTL / 3
-	if l.Safe() == 0 {
-		wait = 0
-	}
-	for {
+	for wait := l.untilDue(); ; {
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
@@ -164,10 +161,15 @@ func (l *Lease) keep(ctx context.Context) {
 			}
 		}
 		l.mutex.Unlock()
-		if wait = l.TTL / 3; err != nil {
+		if wait = l.untilDue(); err != nil {
 			wait = min(time.Second, l.TTL/10)
 		}
 	}
+}
+
+// untilDue is how long the next renewal can wait; it is negative if that is late.
+func (l *Lease) untilDue() time.Duration {
+	return time.Duration(l.Safe() - int64(l.TTL)*2/3 - engine.Now())
 }
 
 // renewals is a stream of renewals. clientv3 has one too, but it does not tell when a renewal was sent.

@@ -206,7 +206,9 @@ func (s *Store) reason(err error) Silence {
 	for _, noise := range []string{"latest balancer error: ", "connection error: desc = ", "transport: ", "error while dialing: ", "Error while dialing: ", "etcdserver: ", `\`, `"`} {
 		text = strings.ReplaceAll(text, noise, "")
 	}
-	if strings.HasPrefix(text, "context deadline exceeded") || strings.HasPrefix(text, "context canceled") {
+	// The last is a member that has accepted the connection, and says nothing.
+	if strings.HasPrefix(text, "context deadline exceeded") || strings.HasPrefix(text, "context canceled") ||
+		strings.HasSuffix(text, "use of closed network connection") {
 		return Silence{why: " at " + strings.Join(s.endpoints, " ")}
 	}
 	return Silence{": " + text, true}
