@@ -62,13 +62,13 @@ func TestANestedCallIsKnownWithoutItsEnvironment(t *testing.T) {
 	release := holdSlot(t, url) // not an ancestor
 	inner := "env -i PATH=$PATH poolrun --pool " + url + " -n sh -c 'echo slot $POOLRUN_SLOT'"
 	for _, flags := range [][]string{nil, {"--close"}, {"--no-fork"}} {
-		for _, script := range []string{inner + "; true", "exec " + inner, "env -i PATH=$PATH sh -c '" + strings.ReplaceAll(inner, "'", `'\''`) + "; true'"} {
+		for _, script := range []string{inner + "; true", "exec " + inner, "setsid --wait " + inner, "env -i PATH=$PATH sh -c '" + strings.ReplaceAll(inner, "'", `'\''`) + "; true'"} {
 			wantResult(t, poolrun(t, append(append(flags, "--pool", url), "--", "sh", "-c", script)...), 0, "^slot 1\n$")
 		}
 	}
 	waitUntilOne(t, url)
 	release()
-	if n := statusOf(t, url).Counters.Acquired; n != 10 {
+	if n := statusOf(t, url).Counters.Acquired; n != 13 {
 		t.Errorf("%d acquired", n)
 	}
 	wantEmpty(t, url)
