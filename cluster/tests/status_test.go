@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/poolrun/poolrun/cluster/internal/etcdtest"
 )
 
 // The three formats of status describe holders on their machines, and the line in order.
@@ -60,6 +62,27 @@ func TestWatchShowsChanges(t *testing.T) {
 	if code := shellCode(watch.ProcessState); code != 0 && code != 130 {
 		t.Errorf("exit code %d", code)
 	}
+}
+
+// A watch says that etcd does not answer, and goes on when it does again.
+func TestWatchOutlivesASilenceOfEtcd(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.New(t, etcdtest.Config{})
+	url := newPoolIn(t, c, 1).url()
+	watch := poolrun(t, "status", url, "--watch")
+	next := startLines(t, watch)
+	see := func(want string) {
+		for !strings.Contains(next(), want) {
+		}
+	}
+	see("0 of 1 slots in use")
+	must(t, c.Members[0].Stop())
+	see("note: cannot use pool " + url + ": etcd does not answer")
+	must(t, c.Members[0].Continue())
+	see("0 of 1 slots in use")
+	watch.Process.Signal(os.Interrupt)
+	waitInTime(t, watch)
+	wantRefused(t, "no pool", poolrun(t, "status", url+"x", "--watch"))
 }
 
 // A URL without a name stands for all pools there.

@@ -28,7 +28,17 @@ func (c *statusCommand) execute(out io.Writer) (exit, error) {
 	if c.Format == "prometheus" {
 		return exit{}, usageError{errors.New("--watch does not go with --format prometheus")}
 	}
-	return exit{}, watch(out, c.write)
+	isKnown := false
+	return exit{}, watch(out, func(out io.Writer, on page) error {
+		err := c.write(out, on)
+		if !isKnown || !errors.Is(err, pool.ErrUnavailable) {
+			isKnown = true
+			return err
+		}
+		c.report(on, err) // etcd may answer again
+		_, err = io.WriteString(out, on.text.String())
+		return err
+	})
 }
 
 // write writes the status once. Text is laid out for a page.
@@ -38,11 +48,7 @@ func (c *statusCommand) write(out io.Writer, on page) error {
 		return err
 	}
 	for _, problem := range problems {
-		if c.Watch && c.Format == "text" { // the screen belongs to the page
-			on.wrap(strings.Fields("note: "+printable(problem.Error())), yellow)
-		} else {
-			say("%s", problem)
-		}
+		c.report(on, problem)
 	}
 	switch c.Format {
 	case "prometheus":
@@ -65,6 +71,15 @@ func (c *statusCommand) write(out io.Writer, on page) error {
 	}
 	_, err = io.WriteString(out, on.text.String())
 	return err
+}
+
+// report tells a problem that leaves something to show.
+func (c *statusCommand) report(on page, problem error) {
+	if c.Watch && c.Format == "text" { // the screen belongs to the page
+		on.wrap(strings.Fields("note: "+printable(problem.Error())), yellow)
+	} else {
+		say("%s", problem)
+	}
 }
 
 // read returns the status of the pool, or of all pools with the problems of reading some.

@@ -248,6 +248,9 @@ func (p *participant) tryTake(ctx context.Context, v *view) (slots []int, fence 
 		if err := p.note(ctx, unmet); err != nil || unmet != "" {
 			return nil, 0, v, err
 		}
+		if err := p.ensureHolder(ctx, v); err != nil { // it may have got old since
+			return nil, 0, v, err
+		}
 		if err := p.grantPause(ctx, v); err != nil {
 			return nil, 0, v, err
 		}
