@@ -47,7 +47,7 @@ var arrows = map[string][]string{
 	"cluster/internal/agent":    {"cluster/internal/pools", "cluster/internal/keys", "cluster/internal/store", "internal/engine", "internal/names", "pool"},
 	"cluster/internal/pools":    {"cluster/internal/keys", "cluster/internal/store", "internal/engine", "internal/machine", "pool"},
 	"cluster/internal/store":    {"internal/engine"},
-	"cluster/internal/keys":     {"pool"},
+	"cluster/internal/keys":     {"internal/engine", "pool"},
 	"cluster/internal/replay":   {"cluster/internal/keys"},
 	"cluster/internal/etcdtest": {"cluster/internal/keys"},
 	"cluster/tests":             {"cluster/internal/etcdtest", "cluster/internal/replay", "cluster/internal/keys", "cluster/internal/pools", "cluster/internal/store", "internal/engine", "pool"},

@@ -3,6 +3,7 @@ package tests
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -56,6 +57,38 @@ func TestACommandThatIsCutOffEndsBeforeTheNextStarts(t *testing.T) {
 	for _, end := range ends {
 		end()
 	}
+}
+
+// A command that ends as SIGTERM asks it to has lost its slot all the same, also if poolrun was stopped then. One that
+// has ended before, while poolrun was stopped, has not.
+func TestHowACommandHasEndedIsKnown(t *testing.T) {
+	t.Parallel()
+	proxy := newProxy(t, shared(t))
+	var runs []*exec.Cmd
+	var outputs []*output
+	for _, script := range []string{"trap '' HUP; trap 'exit 0' TERM; ready; while :; do sleep 0.05; done", "trap 'exit 0' HUP; ready; while :; do sleep 0.05; done"} {
+		p := newPoolIn(t, shared(t), 1, "--lease", "5s")
+		cmd, wait := prepareScript(t, p.url(proxy.Address()), script)
+		stderr := new(output)
+		cmd.Stderr = stderr
+		mustStart(t, cmd)
+		child := wait()
+		signalAll(t, syscall.SIGSTOP, cmd.Process.Pid)
+		waitForState(t, 'T', cmd.Process.Pid)
+		signalAll(t, syscall.SIGHUP, child)
+		runs, outputs = append(runs, cmd), append(outputs, stderr)
+	}
+	proxy.Cut()
+	outlastLeases()
+	for _, cmd := range runs {
+		signalAll(t, syscall.SIGCONT, cmd.Process.Pid)
+	}
+	proxy.Heal()
+	wantExit(t, 2, runs[0])
+	if want := "poolrun: lost the slot of pool "; !strings.Contains(outputs[0].String(), want) {
+		t.Errorf("%q", outputs[0])
+	}
+	wantExit(t, 0, runs[1])
 }
 
 // With --wait-tree, what the command has left behind ends too.
@@ -149,6 +182,7 @@ func TestARunThatIsCutOffCanBeEnded(t *testing.T) {
 	p := newPoolIn(t, shared(t), 1)
 	url := p.url(proxy.Address())
 	holder, child := startHolder(t, url)
+	agent := agentOf(t, holder)
 	const limit = 5 * time.Second
 	waiter, _ := startWaiter(t, url)
 	began := time.Now()
@@ -170,4 +204,5 @@ func TestARunThatIsCutOffCanBeEnded(t *testing.T) {
 	wantBusy(t, p.url())
 	proxy.Heal()
 	within(t, 3*soon, "giving the slot back", func() { waitUntilEmpty(t, p.url()) })
+	waitForEnd(t, agent) // which needs the proxy
 }

@@ -28,8 +28,8 @@ func wantNoKeys(t testing.TB, p testPool) {
 // Running commands go on when their pool is removed, and end as they would have. Waiters are told.
 func TestForceDestroyDisturbsNoCommand(t *testing.T) {
 	t.Parallel()
-	p := newPoolIn(t, shared(t), 1, "--lease", "5s")
-	h := startNoting(t, p.url())
+	p, proxy := newPoolIn(t, shared(t), 2, "--lease", "5s"), newProxy(t, shared(t))
+	h, cut := startNoting(t, p.url()), startNoting(t, p.url(proxy.Address()))
 	waiter := poolrun(t, "--pool", p.url(), "true")
 	done := make(chan struct{})
 	go func() { defer close(done); wantResult(t, waiter, 2, "^poolrun: pool "+p.url()+" was destroyed\n$") }()
@@ -37,8 +37,12 @@ func TestForceDestroyDisturbsNoCommand(t *testing.T) {
 	mustRun(t, "destroy", p.url(), "--force")
 	<-done
 	wantNoKeys(t, p)
+	eventually(t, "the end of the watch", func() bool { return !hasFile(agentOf(t, cut.Cmd), holds) })
+	proxy.Cut()
 	outlastLeases() // as long as a lost lease would let it live
 	h.wantKept(t)
+	proxy.Heal()
+	cut.wantKept(t)
 	wantNoKeys(t, p)
 }
 

@@ -49,3 +49,21 @@ func TestADrainThatEndsEarlyAdmitsNewcomers(t *testing.T) {
 	release()
 	wantEmpty(t, url)
 }
+
+// A drain that was cut off for longer than its lease goes on when etcd answers again.
+func TestADrainThatIsCutOffGoesOn(t *testing.T) {
+	t.Parallel()
+	proxy := newProxy(t, shared(t))
+	p := newPoolIn(t, shared(t), 1)
+	release := holdSlot(t, p.url())
+	drain := mustStart(t, poolrun(t, "destroy", p.url(proxy.Address()), "--drain"))
+	draining := func(s status) bool { return s.Draining }
+	waitStatus(t, p.url(), "a drain", draining)
+	proxy.Cut()
+	waitStatus(t, p.url(), "no drain", func(s status) bool { return !s.Draining })
+	proxy.Heal()
+	waitStatus(t, p.url(), "a drain again", draining)
+	release()
+	wantExit(t, 0, drain)
+	wantNoKeys(t, p)
+}

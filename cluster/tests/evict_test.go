@@ -1,6 +1,12 @@
 package tests
 
 import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -18,6 +24,41 @@ func TestEvictSignalsTheCommand(t *testing.T) {
 	wantRefused(t, "slot", poolrun(t, "evict", url, "--slot", "-1"))
 	mustRun(t, "evict", url, "--slot", "0")
 	wantExit(t, 3, cmd)
+	wantEmpty(t, url)
+}
+
+// Several signals at the same time all arrive, each once.
+func TestSignalsAtTheSameTimeAllArrive(t *testing.T) {
+	t.Parallel()
+	url, file := newPool(t, 1), filepath.Join(t.TempDir(), "signals")
+	must(t, os.WriteFile(file, nil, 0o600))
+	script, all := "", []string{"HUP", "INT", "USR1", "USR2", "ALRM", "WINCH"}
+	for _, name := range all {
+		script += fmt.Sprintf("trap 'echo %s >>%s' %[1]s; ", name, file)
+	}
+	cmd, child := startScript(t, url, script+"trap 'exit 3' TERM; ready; while :; do sleep 0.01; done")
+	agent := agentOf(t, cmd)
+	signalAll(t, syscall.SIGSTOP, agent) // it finds them all when it goes on
+	var evicts []*exec.Cmd
+	for _, name := range all {
+		evicts = append(evicts, mustStart(t, poolrun(t, "evict", url, "--slot", "0", "--signal", name)))
+	}
+	for _, evict := range evicts {
+		agent := agentOf(t, evict)
+		eventually(t, "a connection to etcd, beside the one to poolrun", func() bool {
+			return strings.Count(strings.Join(filesOf(agent), " "), "socket:") > 1
+		})
+	}
+	signalAll(t, syscall.SIGCONT, agent)
+	wantExit(t, 0, evicts...)
+	mustRun(t, "evict", url, "--slot", "0")
+	wantExit(t, 3, cmd)
+	waitForEnd(t, child)
+	text, err := os.ReadFile(file)
+	must(t, err)
+	if got := strings.Fields(string(text)); !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(all))) {
+		t.Errorf("the command has got %q", got)
+	}
 	wantEmpty(t, url)
 }
 

@@ -15,6 +15,7 @@ func TestInitRefusesBadValues(t *testing.T) {
 		{"size", []string{"--size", "-1"}},
 		{"lease 1s", []string{"--size", "1", "--lease", "1s"}},
 		{"lease 48h", []string{"--size", "1", "--lease", "2d"}},
+		{"a lease of 0 would", []string{"--size", "1", "--lease", "0"}},
 		{"infinite lease", []string{"--size", "1", "--lease", "infinity"}},
 		{"on-lost", []string{"--size", "1", "--on-lost", "maybe"}},
 		{"--mode and --group are for local pools", []string{"--size", "1", "--mode", "0660"}},

@@ -3,6 +3,7 @@ package tests
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -90,4 +91,24 @@ func TestACallThatIsNotNestedWaits(t *testing.T) {
 	wantResult(t, cmd, 75, "no free slot")
 	release()
 	wantEmpty(t, url)
+}
+
+// In two containers, processes have the same pids, and often the machines the same name.
+func TestAHolderInAnotherContainerIsNoAncestor(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root can make a pid namespace")
+	}
+	url := newPool(t, 1, "--lease", "5s")
+	container := func(script string) *exec.Cmd {
+		return command(t, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script+"; exit $?")
+	}
+	holder := mustStart(t, container("poolrun --pool "+url+" sleep 1000"))
+	s := waitStatus(t, url, "the pid of its command", func(s status) bool { return len(s.Holders) == 1 && s.Holders[0].CommandPID != nil })
+	// The pipe could be the guard of a slot, so poolrun looks into the holders' records. The pid of the subshell is that
+	// of the other poolrun.
+	wantResult(t, container("(sh -c 'echo pid $PPID'; poolrun --pool "+url+" -n true 5>&1; echo exit $?) 2>&1 | cat"), 0,
+		fmt.Sprintf("^pid %d\npoolrun: no free slot in pool .*\nexit 75\n$", s.Holders[0].PID))
+	kill(t, holder.Process.Pid)
+	waitUntilEmpty(t, url)
 }

@@ -19,10 +19,10 @@ func TestNoSecretIsShown(t *testing.T) {
 	p, log := freePool(t, c), filepath.Join(t.TempDir(), "log")
 	must(t, c.AddUser("alice", secret, p.name))
 	variable := "ETCDCTL_USER=alice:" + secret
-	var shown strings.Builder
+	shown := new(output)
 	run := func(variable string, args ...string) *exec.Cmd {
 		cmd := with(poolrun(t, args...), variable)
-		cmd.Stdout, cmd.Stderr = &shown, &shown
+		cmd.Stdout, cmd.Stderr = shown, shown
 		return cmd
 	}
 	exitCode(t, run(variable, "init", p.url(), "--size", "1"))
@@ -38,7 +38,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	answer, err := c.Client().Get(t.Context(), "/", clientv3.WithPrefix())
 	must(t, err)
 	for _, kv := range answer.Kvs {
-		fmt.Fprintf(&shown, "%s %s\n", kv.Key, kv.Value)
+		fmt.Fprintf(shown, "%s %s\n", kv.Key, kv.Value)
 	}
 	wantExit(t, 75, waiter)
 	for _, format := range []string{"text", "json", "prometheus"} {

@@ -67,6 +67,9 @@ func (c *initCommand) createRemote() error {
 	if c.Mode != nil || c.Group != "" {
 		return usageError{errors.New("--mode and --group are for local pools: etcd decides who may use a pool, see poolrun-etcd(7)")}
 	}
+	if c.Lease.isGiven && c.Lease.length == 0 {
+		return usageError{errors.New("a lease of 0 would end before its first command: leave --lease out for the default, 60s")}
+	}
 	if c.Lease.isInfinite() {
 		return usageError{errors.New("an infinite lease would never return the slots of a machine that has vanished")}
 	}

@@ -159,9 +159,8 @@ func (c *runCommand) startInLease(signals *supervisor.Signals, p *engine.Pool, l
 	}
 	lease.Watch(watcher)
 	how, err = c.start(signals, command)
-	if err == nil && how.signal != 0 && !grant.Keep {
-		// The engine ends the command if this process is stopped.
-		if lease.Confirm(); lease.IsLost() {
+	if err == nil && !grant.Keep {
+		if lease.Confirm(); lease.IsEnded() { // while this process was stopped
 			err = lostError(c.Pool)
 		}
 	}

@@ -41,8 +41,8 @@ type conn struct {
 // connect takes over a socket. It sends the first line, and reads what comes in a goroutine of its own.
 func connect(file *os.File, hello Hello, event func(Event)) (*conn, error) {
 	c := &conn{file: file, event: event, began: time.Now(), pending: map[int64]chan Reply{}, ended: make(chan struct{})}
-	if err := c.write(hello); err != nil {
-		return nil, err
+	if c.write(hello) != nil {
+		return nil, errStillborn
 	}
 	go c.read()
 	return c, nil
@@ -161,7 +161,7 @@ func (c *conn) call(ctx context.Context, method Method, params, result any) erro
 		return reply.decode(result)
 	case <-c.ended:
 		return c.reason(answer, result)
-	case <-time.After(patience / 2): // less than an interrupted process has: see supervisor.Signals.Context
+	case <-time.After(patience / 4): // less than an interrupted process has: see supervisor.Signals.Context
 		return ctx.Err()
 	}
 }

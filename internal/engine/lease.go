@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,10 +21,12 @@ type Lease struct {
 	released bool
 	safe     int64
 	lost     string
+	isEnded  bool // by the engine
 	watcher  Watcher
 }
 
-// A Watcher is told what happens to a lease. Its functions are called in goroutines of their own.
+// A Watcher is told what happens to a lease, as far as it has functions for that. They must neither block nor call
+// methods of the lease: nothing else is read from the engine meanwhile.
 type Watcher struct {
 	Safe    func(until int64) // nobody else can get the slots before: CLOCK_BOOTTIME in nanoseconds
 	Lost    func(why string)  // the command has to end at once, unless the pool keeps it
@@ -33,7 +36,10 @@ type Watcher struct {
 func (p *Pool) newLease(grant Grant, waited time.Duration) *Lease {
 	l := &Lease{grant: grant, waited: waited, pool: p}
 	p.mutex.Lock()
-	p.lease = l
+	for _, e := range p.early {
+		l.note(e)
+	}
+	p.lease, p.early = l, nil
 	p.mutex.Unlock()
 	if !grant.Nested {
 		go l.keep()
@@ -53,6 +59,16 @@ func (l *Lease) Waited() time.Duration { return l.waited }
 // Guard is the descriptor that the command has to inherit if it holds the slots for as long as it runs.
 func (l *Lease) Guard() int { return l.pool.cell.guardIn }
 
+// commandPID is the pid of the command, 0 before it runs, and after the pool was closed.
+func (l *Lease) commandPID() int32 {
+	l.pool.mutex.Lock()
+	defer l.pool.mutex.Unlock()
+	if l.pool.closed {
+		return 0
+	}
+	return l.CommandPID().Load()
+}
+
 // CommandPID is where the command's pid has to be stored before the command runs its first instruction,
 // and the pid of what it has left later.
 func (l *Lease) CommandPID() *atomic.Int32 { return l.pool.cell.pid() }
@@ -68,10 +84,10 @@ func (l *Lease) Watch(w Watcher) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	l.watcher = w
-	if l.safe != 0 {
+	if l.safe != 0 && w.Safe != nil {
 		w.Safe(l.safe)
 	}
-	if l.lost != "" {
+	if l.lost != "" && w.Lost != nil {
 		w.Lost(l.lost)
 	}
 }
@@ -90,16 +106,17 @@ func (l *Lease) note(e Event) {
 			l.watcher.Lost(e.Lost)
 		}
 	}
+	l.isEnded = l.isEnded || e.Ended
 	if e.Warning != "" && l.watcher.Warning != nil {
 		l.watcher.Warning(e.Warning)
 	}
 }
 
-// IsLost reports whether the engine has said that the slots are not held any more, or soon may not be.
-func (l *Lease) IsLost() bool {
+// IsEnded reports whether the engine has ended the command.
+func (l *Lease) IsEnded() bool {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	return l.lost != ""
+	return l.isEnded
 }
 
 // Confirm returns after the watcher knows all that the engine knows, or after a moment.
@@ -110,11 +127,25 @@ func (l *Lease) Confirm() {
 }
 
 // keep starts another engine whenever one ends, and lets it adopt the lease, until the lease is given
-// back.
+// back. One that cannot adopt the lease is ended.
 func (l *Lease) keep() {
-	for {
-		conn := l.pool.current()
-		<-conn.ended
+	warned := ""
+	for conn, adopted := l.pool.current(), make(chan Reply); ; {
+		select {
+		case reply := <-adopted:
+			err := l.pool.explain(reply.decode(nil))
+			if err == nil || l.isOver() {
+				continue
+			}
+			if text := fmt.Sprintf("no engine can adopt the slot: %s", err); text != warned {
+				l.note(Event{Warning: text})
+				warned = text
+			}
+			conn.close()
+			time.Sleep(adoptPause)
+			continue
+		case <-conn.ended:
+		}
 		if l.isOver() {
 			return
 		}
@@ -122,13 +153,26 @@ func (l *Lease) keep() {
 			time.Sleep(adoptPause) // it has not begun to work: there may be too little memory
 		}
 		for l.pool.restart(conn) != nil {
+			if l.isOver() {
+				return
+			}
 			time.Sleep(adoptPause)
 		}
-		l.pool.current().send(Adopt, l.grant, make(chan Reply, 1))
-		if pid := l.CommandPID().Load(); pid != 0 {
-			l.SetCommandPID(int(pid))
+		conn, adopted = l.pool.current(), make(chan Reply, 1)
+		conn.send(Adopt, l.adoption(), adopted)
+		if pid := l.commandPID(); pid != 0 {
+			conn.send(Started, Number{int64(pid)}, nil)
 		}
 	}
+}
+
+// adoption is the grant, with what an engine has told about it.
+func (l *Lease) adoption() Grant {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	g := l.grant
+	g.Safe = l.safe
+	return g
 }
 
 const adoptPause = time.Second

@@ -122,6 +122,7 @@ type Grant struct {
 	Size   int           `json:"size"` // of the pool
 	Fence  int64         `json:"fence"`
 	Lease  string        `json:"lease"`            // names the lease for Adopt
+	Safe   int64         `json:"safe,omitempty"`   // for Adopt: the last one that an engine has told
 	Held   string        `json:"held"`             // the leases in whose slots the command runs
 	Nested bool          `json:"nested,omitempty"` // the slots are those of an ancestor
 	Keep   bool          `json:"keep,omitempty"`
@@ -143,6 +144,9 @@ func (g Grant) Ultimatum(safe int64) (terminate, kill int64) {
 	return max(kill-int64(g.KillAfter), safe-int64(max(g.Term/3, margin))), kill
 }
 
+// Forever is until when the slots of a pool are safe that was removed.
+const Forever = int64(1) << 62
+
 // An Event is news about a request for slots, or about the slots that are held.
 type Event struct {
 	// What has to be passed to another engine if this one is lost. Empty fields stand for no change.
@@ -151,12 +155,15 @@ type Event struct {
 
 	Waiting bool `json:"waiting,omitempty"` // the request waits in line
 
-	// Safe is until when nobody else can get the slots: CLOCK_BOOTTIME in nanoseconds.
+	// Safe is until when nobody else can get the slots: CLOCK_BOOTTIME in nanoseconds, or Forever.
 	Safe int64 `json:"safe,omitempty"`
 
 	// Lost means that the slots are not held any more, or soon may not be: the command has to end at
 	// once, unless the pool keeps such commands. It says why.
 	Lost string `json:"lost,omitempty"`
+
+	// Ended means that the engine itself has ended the command, because poolrun was stopped or too slow.
+	Ended bool `json:"ended,omitempty"`
 
 	Warning string `json:"warning,omitempty"` // for people
 }

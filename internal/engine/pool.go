@@ -24,9 +24,10 @@ type Pool struct {
 	mutex   sync.Mutex
 	closed  bool
 	conn    *conn
-	lease   *Lease // that is held
-	wish    Wish   // with what another engine has to know
-	waiting func() // called once when the request waits in line
+	lease   *Lease  // that is held
+	early   []Event // that came before the lease was known
+	wish    Wish    // with what another engine has to know
+	waiting func()  // called once when the request waits in line
 }
 
 // Open starts the engine of a pool, to manage the pool. It does not find out whether the pool exists.
@@ -52,8 +53,13 @@ func open(u URL, version string, c *cell, adopted bool) (*Pool, error) {
 	return p, nil
 }
 
-// start starts an engine.
+// start starts an engine. The pool cannot be closed meanwhile, which would close what the engine inherits.
 func (p *Pool) start() error {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if p.closed {
+		return errGone
+	}
 	socket, err := start(p.url, p.cell, p.adopted)
 	if err != nil {
 		return err
@@ -63,11 +69,7 @@ func (p *Pool) start() error {
 		socket.Close()
 		return p.explain(err)
 	}
-	p.mutex.Lock()
-	defer p.mutex.Unlock()
-	if p.conn = conn; p.closed {
-		conn.close()
-	}
+	p.conn = conn
 	return nil
 }
 
@@ -169,6 +171,9 @@ func (p *Pool) event(e Event) {
 		p.wish.Lease = e.Lease
 	}
 	waiting, lease := func() {}, p.lease
+	if lease == nil && (e.Safe != 0 || e.Lost != "") {
+		p.early = append(p.early, e)
+	}
 	if e.Waiting && p.waiting != nil {
 		waiting, p.waiting = p.waiting, nil
 	}
@@ -189,7 +194,10 @@ func (p *Pool) Acquire(ctx context.Context, wish Wish, waiting func()) (*Lease, 
 	began := time.Now()
 	for restarts := 0; ; restarts++ {
 		var grant Grant
-		conn := p.current()
+		p.mutex.Lock()
+		conn := p.conn
+		p.early = nil // of another engine
+		p.mutex.Unlock()
 		err := conn.call(ctx, Acquire, p.wish, &grant)
 		if err == nil {
 			return p.newLease(grant, time.Since(began)), nil

@@ -35,8 +35,8 @@ func Main(version string) {
 	a := &agent{
 		socket: os.NewFile(engine.SocketFD, "poolrun"), messages: make(chan any, mostMessages), running: map[int64]context.CancelFunc{},
 	}
+	a.send(engine.Hello{Protocol: engine.Protocol, Version: version})
 	go a.write()
-	a.messages <- engine.Hello{Protocol: engine.Protocol, Version: version}
 	a.serve()
 }
 
@@ -49,14 +49,23 @@ type agent struct {
 	socket   *os.File
 	messages chan any // for poolrun
 	url      engine.URL
-	keeper   *keeper // of the slots that are held, nil if there are none
 
-	mutex   sync.Mutex
-	running map[int64]context.CancelFunc // requests, by ID
-	work    sync.WaitGroup               // a goroutine for each of them
+	mutex    sync.Mutex
+	running  map[int64]context.CancelFunc // requests, by ID
+	work     sync.WaitGroup               // a goroutine for each of them
+	keeper   *keeper                      // of the slots that are held, nil if there are none
+	adoption *adoption                    // nil unless poolrun has asked for one
+	command  int                          // the pid that poolrun has told last
 
 	opening sync.Mutex
 	store   *store.Store
+}
+
+// An adoption is a request to adopt slots. It goes on when poolrun ends, and what concerns the slots waits for it.
+type adoption struct {
+	term time.Duration // of the lease
+	done chan struct{}
+	err  error // valid once done is closed
 }
 
 // endLimit is how long the requests may take to leave nothing behind, after poolrun has ended.
@@ -86,6 +95,12 @@ func (a *agent) serve() {
 	case <-ended:
 	case <-time.After(endLimit):
 	}
+	if a.adoption != nil {
+		select {
+		case <-a.adoption.done:
+		case <-time.After(a.adoption.term):
+		}
+	}
 	if k := a.keeping(); k != nil {
 		k.keepAlone()
 	}
@@ -105,12 +120,16 @@ func (a *agent) greet(lines *bufio.Scanner) bool {
 // write writes the messages.
 func (a *agent) write() {
 	for message := range a.messages {
-		line, err := json.Marshal(message)
-		if err != nil {
-			panic(err) // all messages are numbers and texts
-		}
-		engine.Write(a.socket, append(line, '\n')) // if poolrun has ended, reading says so
+		a.send(message)
 	}
+}
+
+func (a *agent) send(message any) {
+	line, err := json.Marshal(message)
+	if err != nil {
+		panic(err) // all messages are numbers and texts
+	}
+	engine.Write(a.socket, append(line, '\n')) // if poolrun has ended, reading says so
 }
 
 // tell tells poolrun an event.
@@ -138,17 +157,29 @@ func (a *agent) begin(r engine.Request) {
 		}
 		return
 	case engine.Started:
+		a.mutex.Lock()
+		a.command = int(params[engine.Number](r).N)
+		a.mutex.Unlock()
 		if k := a.keeping(); k != nil {
-			k.started(int(params[engine.Number](r).N))
+			k.started(a.command)
 		}
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	isAdoption := r.Method == engine.Adopt && a.adoption == nil
 	a.mutex.Lock()
-	a.running[r.ID] = cancel
+	if isAdoption {
+		a.adoption = &adoption{term: params[engine.Grant](r).Term, done: make(chan struct{})}
+	} else {
+		a.running[r.ID] = cancel
+	}
 	a.mutex.Unlock()
 	a.work.Go(func() {
 		result, err := a.do(ctx, r)
+		if isAdoption {
+			a.adoption.err = err
+			close(a.adoption.done)
+		}
 		a.mutex.Lock()
 		delete(a.running, r.ID)
 		a.mutex.Unlock()
@@ -173,6 +204,9 @@ func params[T any](r engine.Request) (p T) {
 func (a *agent) do(ctx context.Context, r engine.Request) (result any, err error) {
 	switch r.Method {
 	case engine.Confirm:
+		if k := a.keeping(); k != nil {
+			k.confirm()
+		}
 		return nil, nil
 	case engine.Release:
 		return nil, a.release(ctx)
@@ -239,7 +273,7 @@ func (a *agent) acquire(ctx context.Context, wish engine.Wish) (any, error) {
 	held, ancestors := ancestry(wish.PID, wish.Inside)
 	wish.Held += held
 	h, err := pools.Open(s, a.url, local()).Acquire(ctx, pools.Request{
-		Wish: wish, Ancestors: ancestors, IsStopped: poolrun.isStopped, Note: a.tell,
+		Wish: wish, Process: poolrun.identity, Ancestors: ancestors, IsStopped: poolrun.isStopped, Note: a.tell,
 	})
 	if err != nil {
 		return nil, err
@@ -271,11 +305,25 @@ func (a *agent) keep(h *pools.Holding, poolrun *process, grant engine.Grant) {
 	k := newKeeper(h, poolrun, grant, a.tell)
 	a.mutex.Lock()
 	a.keeper = k
+	command := a.command
 	a.mutex.Unlock()
+	if command != 0 { // it was told before
+		k.started(command)
+	}
 	go k.keep()
 }
 
 func (a *agent) release(ctx context.Context) error {
+	if a.adoption != nil {
+		select {
+		case <-a.adoption.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if a.adoption.err != nil {
+			return a.adoption.err
+		}
+	}
 	k := a.keeping()
 	if k == nil {
 		return nil

@@ -14,20 +14,20 @@ import (
 // session leader that is not.
 
 // ancestry returns the leases that the environments of a process and its ancestors name. If the records of holders
-// can show more, it returns the pids of all of them too.
-func ancestry(pid int, mayShowMore bool) (held string, ancestors []int) {
+// can show more, it returns the identities of all of them too.
+func ancestry(pid int, mayShowMore bool) (held string, ancestors []string) {
 	isBelowLogin := true
 	for i := range mostAncestors {
 		if pid <= 1 {
 			break
 		}
-		ancestors = append(ancestors, pid)
 		p := process{pid: pid}
 		fields := p.stat()
 		if len(fields) <= sessionField { // hidden: hidepid in proc(5)
 			mayShowMore = mayShowMore || isBelowLogin
 			break
 		}
+		ancestors = append(ancestors, p.identify(fields))
 		environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 		mayShowMore = mayShowMore || err != nil && isBelowLogin || i > 0 && string(comm) == "poolrun\n"
@@ -50,8 +50,8 @@ const mostAncestors = 64
 
 // Indices of process.stat.
 const (
-	stateField = iota
-	parentField
-	groupField
-	sessionField
+	stateField   = 0
+	parentField  = 1
+	sessionField = 3
+	startField   = 19 // when it was started, in clock ticks since the machine was
 )

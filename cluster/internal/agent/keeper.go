@@ -36,6 +36,7 @@ type keeper struct {
 	isOver  bool     // the slots are being given back
 	lost    int64    // when the slots were found to be another's, perhaps; 0: they are not
 	warned  bool     // poolrun knows that the lease cannot be renewed
+	ended   bool     // the keeper has ended the command, and not poolrun
 }
 
 func newKeeper(h *pools.Holding, poolrun *process, grant engine.Grant, tell func(engine.Event)) *keeper {
@@ -59,13 +60,18 @@ func (k *keeper) started(pid int) {
 		return // it has ended already
 	}
 	k.mutex.Lock()
-	k.command = p
+	k.command = p // a former one stays open: it may be in use
 	k.mutex.Unlock()
 	time.AfterFunc(noteAfter, func() {
 		if k.ctx.Err() == nil {
-			k.update(func(r *keys.Participant) { r.CommandPID = pid })
+			k.update(func(r *keys.Participant) { k.note(r, p) })
 		}
 	})
+}
+
+// note notes the command in a record.
+func (k *keeper) note(r *keys.Participant, command *process) {
+	r.CommandPID, r.Processes = command.pid, []string{k.poolrun.identity, command.identity}
 }
 
 // findCommand opens the process that poolrun has started, or has become.
@@ -75,7 +81,8 @@ func (k *keeper) findCommand(pid int) (*process, error) {
 	}
 	p, err := openProcess(pid)
 	if err == nil && !k.alone() && !p.isChildOf(k.poolrun.pid) {
-		err = errors.New("another process has got the pid")
+		p.close()
+		return nil, errors.New("another process has got the pid")
 	}
 	return p, err
 }
@@ -85,12 +92,20 @@ func (k *keeper) theCommand() *process {
 	k.mutex.Lock()
 	known := k.command
 	k.mutex.Unlock()
-	if pid := int(engine.PID(k.page).Load()); known == nil && pid != 0 {
-		if p, err := k.findCommand(pid); err == nil {
-			return p
-		}
+	pid := int(engine.PID(k.page).Load())
+	if known != nil || pid == 0 {
+		return known
 	}
-	return known
+	p, err := k.findCommand(pid)
+	if err != nil {
+		return nil
+	}
+	k.mutex.Lock()
+	defer k.mutex.Unlock()
+	if k.command == nil {
+		k.command = p
+	}
+	return k.command
 }
 
 func (k *keeper) alone() bool {
@@ -106,7 +121,7 @@ func (k *keeper) update(change func(*keys.Participant)) {
 }
 
 // keep tells poolrun until when the slots are safe, passes signals on to the command, and ends the command
-// if poolrun cannot. It returns when the slots are given back.
+// if poolrun cannot. It returns when the slots are given back, or nobody else can get them any more.
 func (k *keeper) keep() {
 	clock, err := newAlarm()
 	if err != nil {
@@ -117,9 +132,9 @@ func (k *keeper) keep() {
 	lease := k.holding.Lease()
 	var outOfContact atomic.Bool
 	lease.OnSafe(func(until int64) {
+		k.tell(engine.Event{Safe: until})
 		switch {
 		case !k.grant.Keep:
-			k.tell(engine.Event{Safe: until})
 			until, _ = k.grant.Ultimatum(until)
 		case outOfContact.Load():
 			until = engine.Now()
@@ -138,8 +153,9 @@ func (k *keeper) keep() {
 				clock.set(k.enforce())
 			}
 		case err := <-watched:
-			if err == nil { // the slots were given back, or the pool was destroyed
-				<-k.ctx.Done()
+			if err == nil { // the slots were given back, or the pool was removed: nobody else can get them
+				lease.OnSafe(func(int64) {})
+				k.tell(engine.Event{Safe: engine.Forever})
 				return
 			}
 			watched = nil
@@ -174,8 +190,7 @@ func (k *keeper) enforce() (next int64) {
 	safe := k.holding.Lease().Safe()
 	terminate, kill := k.grant.Ultimatum(safe)
 	k.mutex.Lock()
-	lost, isAlone, isOver, wasWarned := k.lost, k.isAlone, k.isOver, k.warned
-	k.warned = true
+	lost, isAlone, isOver := k.lost, k.isAlone, k.isOver
 	k.mutex.Unlock()
 	if isOver {
 		return now + int64(time.Second)
@@ -186,23 +201,52 @@ func (k *keeper) enforce() (next int64) {
 	if now < terminate {
 		return terminate
 	}
-	if why := k.holding.Lease().Why(); why != nil && lost == 0 && !wasWarned {
+	if why := k.holding.Lease().Why(); why != nil && lost == 0 && k.isFirst(&k.warned) {
 		k.tell(engine.Event{Warning: fmt.Sprintf("the lease cannot be renewed: %s", why)})
 	}
 	k.tell(engine.Event{Safe: safe}) // wakes poolrun, which may have slept longer than it wanted
 	switch byKeeper := isAlone || k.poolrun.isStopped(); {
 	case now < kill && byKeeper:
-		k.tell(engine.Event{Lost: "its lease cannot be renewed"})
-		k.signalAll(syscall.SIGTERM)
-		k.signalAll(syscall.SIGCONT)
+		k.endCommand("its lease cannot be renewed", syscall.SIGTERM, syscall.SIGCONT)
 		return kill
 	case now < kill:
 		return kill
 	case byKeeper || now >= kill+int64(backstop):
-		k.tell(engine.Event{Lost: "its lease could not be renewed"})
-		k.signalAll(syscall.SIGKILL)
+		k.endCommand("its lease could not be renewed", syscall.SIGKILL)
 	}
 	return now + int64(backstop)/3
+}
+
+// isFirst sets a flag, and reports whether it was not set before.
+func (k *keeper) isFirst(flag *bool) bool {
+	k.mutex.Lock()
+	defer k.mutex.Unlock()
+	was := *flag
+	*flag = true
+	return !was
+}
+
+// endCommand signals the command in poolrun's place, and tells poolrun. A command that has ended by itself is left to
+// poolrun, which has not seen that yet.
+func (k *keeper) endCommand(why string, signals ...syscall.Signal) {
+	if command := k.theCommand(); command != nil && command.hasEnded() && !k.alone() {
+		return
+	}
+	if k.isFirst(&k.ended) {
+		k.tell(engine.Event{Lost: why, Ended: true})
+	}
+	for _, n := range signals {
+		k.signalAll(n)
+	}
+}
+
+// confirm tells poolrun again what it must not miss.
+func (k *keeper) confirm() {
+	k.mutex.Lock()
+	defer k.mutex.Unlock()
+	if k.ended {
+		k.tell(engine.Event{Ended: true})
+	}
 }
 
 // reportContact tells poolrun that there is no contact with etcd any more, or that there is again.
@@ -240,7 +284,7 @@ func (k *keeper) signalAll(n syscall.Signal) {
 			if command == nil || p.pid != command.pid {
 				p.signal(n)
 			}
-			syscall.Close(p.fd)
+			p.close()
 		}
 	}
 }
@@ -257,6 +301,9 @@ func (k *keeper) release(ctx context.Context) error {
 	return err
 }
 
+// releasePause is how long the keeper waits after it could not give the slots back.
+const releasePause = time.Second
+
 // keepAlone keeps the slots after poolrun has gone, until nothing runs in them any more, and gives them
 // back.
 func (k *keeper) keepAlone() {
@@ -265,18 +312,19 @@ func (k *keeper) keepAlone() {
 	k.mutex.Unlock()
 	if command := k.theCommand(); command != nil {
 		if command.pid != k.poolrun.pid {
-			go k.update(func(r *keys.Participant) { r.Orphaned, r.CommandPID = true, command.pid })
+			go k.update(func(r *keys.Participant) { r.Orphaned = true; k.note(r, command) })
 		}
 		command.wait()
 	}
 	if k.grant.Guarded {
 		guardEnds()
 	}
-	for {
+	// It is not renewed any more.
+	for end := engine.Now() + int64(k.grant.Term); ; time.Sleep(releasePause) {
 		ctx, cancel := context.WithTimeout(context.Background(), pools.ManageLimit)
 		err := k.release(ctx)
 		cancel()
-		if err == nil || engine.Now() >= k.holding.Lease().Safe() {
+		if err == nil || engine.Now() >= min(end, k.holding.Lease().Safe()) {
 			return
 		}
 	}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -16,8 +17,8 @@ import (
 
 // A process is one that a pidfd stands for, which never means another process (pidfd_open(2)).
 type process struct {
-	pid int
-	fd  int
+	pid, fd  int
+	identity string
 }
 
 func openProcess(pid int) (*process, error) {
@@ -25,7 +26,21 @@ func openProcess(pid int) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot watch process %d: %w", pid, err)
 	}
-	return &process{pid, fd}, nil
+	p := &process{pid: pid, fd: fd}
+	p.identity = p.identify(p.stat())
+	return p, nil
+}
+
+// identify returns what tells the process from every other one, on any machine: the boot, the pid namespace, the pid and
+// when the process was started. A host's name and a pid would not: both are the same again in a container that is
+// started anew. It is "" if that cannot be read.
+func (p *process) identify(fields []string) string {
+	boot, err1 := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	space, err2 := os.Readlink("/proc/self/ns/pid")
+	if errors.Join(err1, err2) != nil || len(fields) <= startField {
+		return ""
+	}
+	return fmt.Sprintf("%s/%s/%d/%s", bytes.TrimSpace(boot), space, p.pid, fields[startField])
 }
 
 // signal sends a signal. A process that has ended gets none, and that is ESRCH.
@@ -40,6 +55,15 @@ func (p *process) wait() {
 		}
 	}
 }
+
+// hasEnded reports whether the process has ended. Its parent need not know that yet.
+func (p *process) hasEnded() bool {
+	n, _ := unix.Poll([]unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}}, 0)
+	return n > 0
+}
+
+// close closes the pidfd.
+func (p *process) close() { unix.Close(p.fd) }
 
 // stat returns the fields of /proc/PID/stat from the third on, in proc_pid_stat(5): state, parent.
 func (p *process) stat() []string {

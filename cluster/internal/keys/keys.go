@@ -25,6 +25,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/poolrun/poolrun/internal/engine"
 	"github.com/poolrun/poolrun/pool"
 )
 
@@ -77,14 +78,9 @@ func (s Space) Slot(number int) string { return fmt.Sprintf("%sh/%04d", s.root, 
 // Waiter is the key of a waiter.
 func (s Space) Waiter(p Place) string { return s.Line() + p.String() }
 
-// Class is the prefix of the keys of the waiters with a priority.
-func (s Space) Class(priority int) string {
-	return fmt.Sprintf("%s%02d/", s.Line(), priority-pool.MinPriority)
-}
-
 // Came is the first key that a waiter can have that came at a revision.
 func (s Space) Came(priority int, revision int64) string {
-	return fmt.Sprintf("%s%016x", s.Class(priority), revision)
+	return fmt.Sprintf("%s%02d/%016x", s.Line(), priority-pool.MinPriority, revision)
 }
 
 // errForeign means that poolrun has not written a key.
@@ -121,7 +117,7 @@ type Place struct {
 }
 
 // Whole is the weight of a waiter that asks for all slots that the pool has when its turn comes.
-const Whole = -1
+const Whole = engine.Whole
 
 // Of is the number of slots that the weight stands for in a pool of a size.
 func (p Place) Of(size int) int {

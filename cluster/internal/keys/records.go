@@ -71,9 +71,10 @@ type Participant struct {
 	WaitsFor string `json:"waits_for,omitempty"` // beside slots, if it is first
 
 	// Of a holder.
-	Place    string  `json:"place,omitempty"` // in the line, where it would have stood or has stood
-	Orphaned bool    `json:"orphaned,omitempty"`
-	Signal   *Signal `json:"signal,omitempty"`
+	Processes []string `json:"processes,omitempty"` // what poolrun and its command are, on any machine
+	Place     string   `json:"place,omitempty"`     // in the line, where it would have stood or has stood
+	Orphaned  bool     `json:"orphaned,omitempty"`
+	Signal    *Signal  `json:"signal,omitempty"`
 }
 
 // A Signal asks the agent of a holder to signal its command. The agent answers in the same record.

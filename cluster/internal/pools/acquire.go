@@ -21,29 +21,36 @@ import (
 // A Request is a wish with what belongs to it.
 type Request struct {
 	engine.Wish
-	Ancestors []int              // processes of this machine, one of which may be a holder's command: see nested
+	Process   string             // what poolrun is, on any machine: see Ancestors
+	Ancestors []string           // processes of this machine, one of which may be a holder's command: see nested
 	IsStopped func() bool        // whether poolrun is stopped
 	Note      func(engine.Event) // tells poolrun what another engine would have to know
 }
 
-// firstLimit is how long a request without a timeout tries to reach etcd. Once it stands in line, it tries
-// for as long as it waits.
+// firstLimit is how long a request without a timeout tries to reach etcd before it stands in line. Then it tries for
+// as long as it waits.
 const firstLimit = 10 * time.Second
 
 // cleanUpLimit is how long the end of a request may take that has failed, or is over.
 const cleanUpLimit = 2 * time.Second
 
 // Reach returns the context for a request's first words with etcd. One that does not wait has one try of each
-// member, and one that goes on where another engine was has as long as the whole request.
+// member.
 func Reach(ctx context.Context, wish engine.Wish) (context.Context, context.CancelFunc) {
-	limit := firstLimit
-	switch _, isLimited := ctx.Deadline(); {
-	case wish.Nonblock:
-		limit = 0 // see store.Do
-	case isLimited || wish.Place != "" || wish.Lease != "":
+	if wish.Nonblock {
+		return context.WithTimeout(ctx, 0) // see store.Do
+	}
+	return early(ctx, wish)
+}
+
+// early returns the context for all that a request does before it stands in line. One with a timeout, and one that
+// goes on where another engine was, has as long as the whole request.
+func early(ctx context.Context, wish engine.Wish) (context.Context, context.CancelFunc) {
+	_, isLimited := ctx.Deadline()
+	if !wish.Nonblock && (isLimited || wish.Place != "" || wish.Lease != "") {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, limit)
+	return context.WithTimeout(ctx, firstLimit)
 }
 
 // Acquire gets slots, and waits for them in line. If ctx ends, it leaves the line and returns ctx's error. The
@@ -54,7 +61,7 @@ func Reach(ctx context.Context, wish engine.Wish) (context.Context, context.Canc
 func (p *Pool) Acquire(ctx context.Context, r Request) (*Holding, error) {
 	w := &participant{Pool: p, conditions: conditionsOf(r.Wish), isStopped: r.IsStopped, tell: r.Note}
 	w.place = keys.Place{Priority: r.Priority, Weight: r.Weight, Held: len(w.conditions) > 0}
-	w.record = keys.Participant{Host: p.local.Host, PID: r.PID, User: p.local.User, Command: r.Command, Since: time.Now()}
+	w.record = keys.Participant{Host: p.local.Host, PID: r.PID, User: p.local.User, Command: r.Command, Since: time.Now(), Processes: []string{r.Process}}
 	h, err := w.acquire(ctx, r)
 	if h != nil && !h.isNested {
 		go w.cleanUp(true) // the slots are there: nothing has to wait for it
@@ -77,33 +84,52 @@ func (p *participant) cleanUp(isHolder bool) {
 }
 
 func (p *participant) acquire(ctx context.Context, r Request) (*Holding, error) {
-	v, err := p.arrive(ctx, r)
+	limited, cancel := early(ctx, r.Wish)
+	h, v, err := p.begin(limited, r)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil { // the user has set no such limit
+		err = p.fail(pool.ErrUnavailable, store.ErrSilent)
+	}
+	cancel()
+	if h != nil || err != nil {
+		return h, err
+	}
+	slots, fence, err := p.await(ctx, v)
 	if err != nil {
 		return nil, err
 	}
+	return p.hold(slots, fence, v, r), nil
+}
+
+// begin does all that comes before a wait. It returns the slots, or a view of the pool in whose line the participant
+// stands now.
+func (p *participant) begin(ctx context.Context, r Request) (h *Holding, v *view, err error) {
+	if v, err = p.arrive(ctx, r); err != nil {
+		return nil, nil, err
+	}
 	if h, err := p.resume(ctx, v, r); h != nil || err != nil {
-		return h, err
+		return h, nil, err
 	}
 	if h, err := p.nested(ctx, v, r); h != nil || err != nil {
-		return h, err
+		return h, nil, err
 	}
 	if err := p.checkWeight(v.record, p.place.Weight); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if r.Place == "" {
 		if v.drained {
-			return nil, p.fail(pool.ErrDraining, nil)
+			return nil, nil, p.fail(pool.ErrDraining, nil)
 		}
 		slots, fence, now, err := p.tryAsNewcomer(ctx, v)
 		if slots != nil || err != nil {
-			return p.hold(slots, fence, v, r), err
+			return p.hold(slots, fence, v, r), nil, err
 		}
 		v = now
 	}
 	if r.Nonblock {
-		return nil, p.busy(v)
+		return nil, nil, p.busy(v)
 	}
-	return p.acquireInLine(ctx, v, r)
+	v, err = p.joinForFirst(ctx, v, r)
+	return nil, v, err
 }
 
 // arrive has the first look at the pool. At the same time it asks for the lease of a holder, since most
@@ -112,7 +138,7 @@ func (p *participant) arrive(ctx context.Context, r Request) (*view, error) {
 	ctx, cancel := Reach(ctx, r.Wish)
 	defer cancel()
 	version, lease := make(chan error, 1), make(chan error, 1)
-	go func() { version <- p.CheckVersion(ctx) }()
+	go func() { version <- p.checkVersion(ctx) }()
 	go func() {
 		var err error
 		if r.Lease == "" {
@@ -144,9 +170,12 @@ func (p *participant) resume(ctx context.Context, v *view, r Request) (*Holding,
 		if err != nil {
 			return nil, err
 		}
-		p.holder = p.store.Adopt(id, v.record.Lease)
+		p.holder = p.store.Adopt(id, v.record.Lease, 0)
 		if slots, fence, err := p.heldBy(ctx, id); slots != nil || err != nil {
-			return p.hold(slots, fence, v, r), err
+			if err := cmp.Or(err, p.holder.AwaitSafe(ctx)); err != nil { // the command has to end in time
+				return nil, err
+			}
+			return p.hold(slots, fence, v, r), nil
 		}
 		if err := p.holder.Revoke(ctx); err != nil { // before a take is made that is still under way
 			return nil, p.explain(err)
@@ -194,12 +223,13 @@ func (p *participant) busy(v *view) error {
 	return p.fail(pool.ErrBusy, nil)
 }
 
-// acquireInLine joins the line, and waits there.
-func (p *participant) acquireInLine(ctx context.Context, v *view, r Request) (*Holding, error) {
+// joinForFirst joins the line. A participant that has stood there already comes in again later if etcd cannot be
+// reached: see await.
+func (p *participant) joinForFirst(ctx context.Context, v *view, r Request) (*view, error) {
 	v.own = 0
 	r.Note(engine.Event{Place: p.place.String()})
-	v, err := p.joinForFirst(ctx, v)
-	if err != nil {
+	now, err := p.ensurePlace(ctx, v)
+	if err != nil && !(p.hasStood && store.Silent(err)) {
 		return nil, err
 	}
 	if r.MaxWaiting != nil && r.Place == "" {
@@ -212,23 +242,7 @@ func (p *participant) acquireInLine(ctx context.Context, v *view, r Request) (*H
 		}
 	}
 	r.Note(engine.Event{Waiting: true})
-	slots, fence, err := p.await(ctx, v)
-	if err != nil {
-		return nil, err
-	}
-	return p.hold(slots, fence, v, r), nil
-}
-
-// joinForFirst joins the line. A participant that does not stand there yet fails if etcd cannot be reached;
-// one that has stood there goes on trying.
-func (p *participant) joinForFirst(ctx context.Context, v *view) (*view, error) {
-	for {
-		now, err := p.ensurePlace(ctx, v)
-		if err == nil || !p.hasStood || !store.Silent(err) || ctx.Err() != nil {
-			return now, err
-		}
-		sleep(ctx, tryAgain)
-	}
+	return now, nil
 }
 
 // nested returns the slots in which poolrun runs already, nil if it does not. A lease that has ended holds
@@ -263,7 +277,7 @@ func (p *participant) nested(ctx context.Context, v *view, r Request) (*Holding,
 	}
 	for _, kv := range keysOf(answer, 0) {
 		holder := keys.ReadParticipant(kv.Value)
-		if holder.Host == p.local.Host && (slices.Contains(r.Ancestors, holder.PID) || slices.Contains(r.Ancestors, holder.CommandPID)) {
+		if slices.ContainsFunc(holder.Processes, func(process string) bool { return process != "" && slices.Contains(r.Ancestors, process) }) {
 			lease := clientv3.LeaseID(kv.Lease)
 			return found(lease, append(leasesIn(r.Held), formatHeld(v.cluster, lease, p.url.Name)))
 		}
@@ -299,7 +313,7 @@ func (p *participant) hold(slots []int, fence int64, v *view, r Request) *Holdin
 	}
 	return &Holding{
 		Pool: p.Pool, lease: p.holder, slots: slots, fence: fence, record: v.record, made: v.made,
-		held: strings.Join(append(others, own), " "),
+		held: strings.Join(append(others, own), " "), obeyed: map[string]keys.Signal{},
 	}
 }
 

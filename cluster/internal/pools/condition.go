@@ -43,12 +43,13 @@ func (p *participant) unmet(v *view) string {
 	return ""
 }
 
-// retry is after how long a participant looks again that waits for something besides slots.
-func (p *participant) retry(v *view) time.Duration {
-	if left := p.starts.left(v); left > 0 {
-		return min(left, pollInterval)
+// retry is after how long a participant looks again that waits for something besides slots, if that is earlier than
+// it does anyway.
+func (p *participant) retry(v *view) <-chan time.Time {
+	if left := p.starts.left(v); left > 0 && left < pollInterval {
+		return time.After(left)
 	}
-	return pollInterval
+	return nil
 }
 
 // starts measures how long ago the last start in a pool with a delay was. Clocks of other machines say
@@ -84,6 +85,14 @@ func (p *participant) grantPause(ctx context.Context, v *view) error {
 	lease.Abandon()
 	p.pause = lease.ID
 	return nil
+}
+
+// dropPause gives that lease back after a take that was not made. It would last as long as the delay.
+func (p *participant) dropPause() {
+	if id := p.pause; id != 0 {
+		p.pause = 0
+		p.inBackground(func(ctx context.Context) { p.store.RevokeLease(ctx, id) })
+	}
 }
 
 const pauseMargin = 10 * time.Second

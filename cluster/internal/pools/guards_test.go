@@ -134,7 +134,11 @@ func newStage(t *testing.T, cluster *etcdtest.Cluster, config engine.Config) *st
 	var err error
 	s.checker, err = replay.Follow(ctx, cluster.Client(), s.pool.url.Name)
 	s.must(err, s.pool.Create(ctx, config))
-	t.Cleanup(func() { s.must(s.pool.ForceDestroy(ctx)) })
+	t.Cleanup(func() {
+		if err := s.pool.ForceDestroy(ctx); !errors.Is(err, pool.ErrNotExist) {
+			s.must(err)
+		}
+	})
 	return s
 }
 

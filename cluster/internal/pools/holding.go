@@ -3,11 +3,13 @@ package pools
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/poolrun/poolrun/cluster/internal/keys"
 	"github.com/poolrun/poolrun/cluster/internal/store"
 	"github.com/poolrun/poolrun/internal/engine"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -22,7 +24,8 @@ type Holding struct {
 	held     string
 	isNested bool // the slots are those of an ancestor
 
-	mutex sync.Mutex // of changes of the records
+	mutex  sync.Mutex             // of changes of the records
+	obeyed map[string]keys.Signal // the answers to signals, by ID
 }
 
 // Grant describes the slots for poolrun.
@@ -45,8 +48,8 @@ func (p *Pool) Adopt(g engine.Grant) (*Holding, error) {
 		return nil, err
 	}
 	h := &Holding{
-		Pool: p, lease: p.store.Adopt(id, g.Term), slots: g.Slots, fence: g.Fence, made: g.Made, held: g.Held,
-		record: keys.Pool{Size: g.Size, Lease: g.Term, Keep: g.Keep},
+		Pool: p, lease: p.store.Adopt(id, g.Term, g.Safe), slots: g.Slots, fence: g.Fence, made: g.Made, held: g.Held,
+		record: keys.Pool{Size: g.Size, Lease: g.Term, Keep: g.Keep}, obeyed: map[string]keys.Signal{},
 	}
 	return h, nil
 }
@@ -57,9 +60,6 @@ func (h *Holding) Lease() *store.Lease { return h.lease }
 // IsNested reports whether the slots are those of an ancestor, which gives them back.
 func (h *Holding) IsNested() bool { return h.isNested }
 
-// Keeps reports whether a command runs on whose lease is lost.
-func (h *Holding) Keeps() bool { return h.record.Keep }
-
 // Release gives the slots back. The answer to a signal precedes it.
 func (h *Holding) Release(ctx context.Context) error {
 	h.mutex.Lock()
@@ -67,48 +67,59 @@ func (h *Holding) Release(ctx context.Context) error {
 	return h.explain(h.lease.Revoke(ctx))
 }
 
-// Update changes the record of the slots, which is for people.
+// Update changes the records of the slots, which are for people.
 func (h *Holding) Update(ctx context.Context, change func(*keys.Participant)) error {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
+	return h.update(ctx, h.slots, change)
+}
+
+// update changes the records of slots, as long as they are held. If somebody else changes one at the same time, it
+// tries again.
+func (h *Holding) update(ctx context.Context, slots []int, change func(*keys.Participant)) error {
+	for {
+		list, err := h.read(ctx, slots)
+		if err != nil {
+			return err
+		}
+		var conditions []clientv3.Cmp
+		var puts []clientv3.Op
+		for _, kv := range list {
+			key, record := string(kv.Key), keys.ReadParticipant(kv.Value)
+			change(&record)
+			conditions = append(conditions, clientv3.Compare(clientv3.ModRevision(key), "=", kv.ModRevision))
+			puts = append(puts, clientv3.OpPut(key, keys.Encode(record), clientv3.WithIgnoreLease()))
+		}
+		answer, err := h.do(ctx, func(txn clientv3.Txn) clientv3.Txn { return txn.If(conditions...).Then(puts...) })
+		if err != nil || answer.Succeeded {
+			return h.explain(err)
+		}
+	}
+}
+
+// read reads the keys of slots that are still held.
+func (h *Holding) read(ctx context.Context, slots []int) (list []*mvccpb.KeyValue, err error) {
+	first, last := h.space.Slot(slots[0]), h.space.Slot(slots[len(slots)-1])
 	answer, err := h.do(ctx, func(txn clientv3.Txn) clientv3.Txn {
-		return txn.Then(clientv3.OpGet(h.space.Slot(h.slots[0])))
+		return txn.Then(clientv3.OpGet(first, clientv3.WithRange(last+"\x00")))
 	})
 	if err != nil {
-		return h.explain(err)
+		return nil, h.explain(err)
 	}
-	for _, kv := range keysOf(answer, 0) {
-		record := keys.ReadParticipant(kv.Value)
-		record.Signal = nil
-		change(&record)
-		return h.put(ctx, h.slots, record)
-	}
-	return nil
+	return slices.DeleteFunc(keysOf(answer, 0), func(kv *mvccpb.KeyValue) bool { return clientv3.LeaseID(kv.Lease) != h.lease.ID }), nil
 }
 
-// put writes a record for slots, as long as they are held.
-func (h *Holding) put(ctx context.Context, slots []int, record keys.Participant) error {
-	var conditions []clientv3.Cmp
-	var puts []clientv3.Op
-	for _, slot := range slots {
-		conditions = append(conditions, clientv3.Compare(clientv3.LeaseValue(h.space.Slot(slot)), "=", h.lease.ID))
-		puts = append(puts, clientv3.OpPut(h.space.Slot(slot), keys.Encode(record), clientv3.WithIgnoreLease()))
-	}
-	_, err := h.do(ctx, func(txn clientv3.Txn) clientv3.Txn { return txn.If(conditions...).Then(puts...) })
-	return h.explain(err)
-}
+// errLost means that slots are not held any more.
+var errLost = errors.New("etcd does not know the slot's lease any more")
 
-// ErrLost means that slots are not held any more.
-var ErrLost = errors.New("etcd does not know the slot's lease any more")
-
-// Watch watches the slots until ctx ends, or until they are not held any more: then it returns ErrLost. If the
+// Watch watches the slots until ctx ends, or until they are not held any more: then it returns errLost. If the
 // pool was destroyed, it returns nil. signal is called for a signal that the command is to get; its error is
 // passed on to whoever has sent it.
 func (h *Holding) Watch(ctx context.Context, signal func(n int) error) error {
 	for ctx.Err() == nil {
 		err := h.watchOnce(ctx, signal)
 		switch {
-		case errors.Is(err, ErrLost):
+		case errors.Is(err, errLost):
 			return h.whyLost(ctx)
 		case err != nil:
 			sleep(ctx, tryAgain)
@@ -125,21 +136,15 @@ func (h *Holding) watchOnce(ctx context.Context, signal func(n int) error) error
 	if err != nil {
 		return err
 	}
-	answer, err := h.do(ctx, func(txn clientv3.Txn) clientv3.Txn {
-		return txn.Then(clientv3.OpGet(h.space.Slot(first), clientv3.WithRange(h.space.Slot(last)+"\x00")))
-	})
+	list, err := h.read(ctx, h.slots)
 	if err != nil {
 		return err
 	}
-	found := 0
-	for _, kv := range keysOf(answer, 0) {
-		if clientv3.LeaseID(kv.Lease) == h.lease.ID {
-			found++
-			h.obey(ctx, string(kv.Key), kv.Value, signal)
-		}
+	for _, kv := range list {
+		h.obey(ctx, kv, signal)
 	}
-	if found < len(h.slots) {
-		return ErrLost
+	if len(list) < len(h.slots) {
+		return errLost
 	}
 	for {
 		select {
@@ -151,13 +156,13 @@ func (h *Holding) watchOnce(ctx context.Context, signal func(n int) error) error
 				switch {
 				case !h.isOwn(string(e.Kv.Key)):
 				case e.Type == clientv3.EventTypeDelete, clientv3.LeaseID(e.Kv.Lease) != h.lease.ID:
-					return ErrLost
+					return errLost
 				default:
-					h.obey(ctx, string(e.Kv.Key), e.Kv.Value, signal)
+					h.obey(ctx, e.Kv, signal)
 				}
 			}
 		case <-h.lease.Gone():
-			return ErrLost
+			return errLost
 		case <-ctx.Done():
 			return nil
 		}
@@ -173,37 +178,47 @@ func (h *Holding) isOwn(key string) bool {
 	return false
 }
 
-// whyLost returns ErrLost, or nil if the pool was destroyed: then nobody else can have the slots.
+// whyLost returns errLost, or nil if the pool was destroyed: then nobody else can have the slots.
 func (h *Holding) whyLost(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, cleanUpLimit)
+	defer cancel()
 	answer, err := h.do(ctx, func(txn clientv3.Txn) clientv3.Txn {
 		return txn.Then(clientv3.OpGet(h.space.Pool(), clientv3.WithKeysOnly()))
 	})
 	if err != nil {
-		return ErrLost
+		return errLost
 	}
 	for _, kv := range keysOf(answer, 0) {
 		if kv.CreateRevision == h.made {
-			return ErrLost
+			return errLost
 		}
 	}
 	return nil
 }
 
-// obey signals the command if the record of a slot asks for it, and answers in the same record.
-func (h *Holding) obey(ctx context.Context, key string, value []byte, signal func(n int) error) {
-	record := keys.ReadParticipant(value)
-	if record.Signal == nil || record.Signal.Done {
+// obey signals the command if the record of a slot asks for it, and answers in the same record. The answer can get
+// lost, and a signal that is seen again is only answered again.
+func (h *Holding) obey(ctx context.Context, kv *mvccpb.KeyValue, signal func(n int) error) {
+	asked := keys.ReadParticipant(kv.Value).Signal
+	slot, err := h.space.SlotOf(string(kv.Key))
+	if err != nil || asked == nil || asked.Done {
 		return
 	}
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	record.Signal.Done = true
-	if err := signal(record.Signal.Number); err != nil {
-		record.Signal.Error = err.Error()
+	answer, isKnown := h.obeyed[asked.ID]
+	if !isKnown {
+		answer = keys.Signal{ID: asked.ID, Number: asked.Number, Done: true}
+		if err := signal(asked.Number); err != nil {
+			answer.Error = err.Error()
+		}
+		h.obeyed[asked.ID] = answer
 	}
 	ctx, cancel := context.WithTimeout(ctx, cleanUpLimit)
 	defer cancel()
-	if slot, err := h.space.SlotOf(key); err == nil {
-		h.put(ctx, []int{slot}, record)
-	}
+	h.update(ctx, []int{slot}, func(r *keys.Participant) {
+		if r.Signal != nil && r.Signal.ID == asked.ID {
+			r.Signal = &answer
+		}
+	})
 }

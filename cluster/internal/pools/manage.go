@@ -42,7 +42,7 @@ func (p *Pool) Create(ctx context.Context, c engine.Config) error {
 			return invalid(fmt.Sprintf("item %q", item), fmt.Sprintf("it is longer than %d bytes", pool.MaxItemBytes))
 		}
 	}
-	if err := p.CheckVersion(ctx); err != nil {
+	if err := p.checkVersion(ctx); err != nil {
 		return err
 	}
 	value := keys.Encode(record)
@@ -91,15 +91,15 @@ func (p *Pool) Resize(ctx context.Context, size int) error {
 
 // Destroy removes a pool that is not in use. It returns ErrInUse if anybody holds a slot or waits for one.
 func (p *Pool) Destroy(ctx context.Context) error {
-	for {
+	for r := p.removal(); ; {
 		v, err := p.look(ctx, p.endOfLine())
 		if err != nil {
-			return err
+			return r.explain(err)
 		}
 		if len(v.slots) > 0 || len(v.before) > 0 {
 			return p.fail(pool.ErrInUse, nil)
 		}
-		if done, err := p.remove(ctx, v); done || err != nil {
+		if done, err := r.try(ctx, v); done || err != nil {
 			return err
 		}
 	}
@@ -108,38 +108,59 @@ func (p *Pool) Destroy(ctx context.Context) error {
 // endOfLine is a key behind all waiters.
 func (p *Pool) endOfLine() string { return clientv3.GetPrefixRangeEnd(p.space.Line()) }
 
-// remove removes a pool in which nothing has begun since a view.
-func (p *Pool) remove(ctx context.Context, v *view) (done bool, err error) {
-	answer, err := p.do(ctx, func(txn clientv3.Txn) clientv3.Txn {
-		return txn.If(
-			clientv3.Compare(clientv3.CreateRevision(p.space.Pool()), "=", v.made),
-			clientv3.Compare(clientv3.CreateRevision(p.space.Slots()).WithPrefix(), "=", 0),
-			clientv3.Compare(clientv3.CreateRevision(p.space.Line()).WithPrefix(), "=", 0),
-		).Then(p.removal()...)
+// A removal removes a pool. If the answer to a try gets lost, it can have been this removal that the next try sees.
+type removal struct {
+	*Pool
+	tries int
+}
+
+func (p *Pool) removal() *removal { return &removal{Pool: p} }
+
+// commit removes the pool if some conditions hold.
+func (r *removal) commit(ctx context.Context, conditions ...clientv3.Cmp) (*clientv3.TxnResponse, error) {
+	return r.do(ctx, func(txn clientv3.Txn) clientv3.Txn {
+		r.tries++
+		return txn.If(conditions...).
+			Then(clientv3.OpDelete(r.space.All(), clientv3.WithPrefix()), clientv3.OpDelete(keys.Entry(r.url.Name)))
 	})
+}
+
+// try removes the pool if nothing has begun in it since a view.
+func (r *removal) try(ctx context.Context, v *view) (done bool, err error) {
+	r.tries = 0
+	answer, err := r.commit(ctx,
+		clientv3.Compare(clientv3.CreateRevision(r.space.Pool()), "=", v.made),
+		clientv3.Compare(clientv3.CreateRevision(r.space.Slots()).WithPrefix(), "=", 0),
+		clientv3.Compare(clientv3.CreateRevision(r.space.Line()).WithPrefix(), "=", 0),
+	)
 	if err != nil {
-		return false, p.explain(err)
+		return false, r.Pool.explain(err)
 	}
 	return answer.Succeeded, nil
 }
 
-func (p *Pool) removal() []clientv3.Op {
-	return []clientv3.Op{clientv3.OpDelete(p.space.All(), clientv3.WithPrefix()), clientv3.OpDelete(keys.Entry(p.url.Name))}
+// explain is the error of a removal: none if the pool does not exist, and may have been removed by this one.
+func (r *removal) explain(err error) error {
+	if r.tries > 1 && (isNotExist(err) || errors.Is(err, pool.ErrDestroyed)) {
+		return nil
+	}
+	return r.Pool.explain(err)
 }
 
 // ForceDestroy removes a pool even if it is in use, or damaged. Holders are not disturbed, and waiters get
 // ErrDestroyed.
 func (p *Pool) ForceDestroy(ctx context.Context) error {
-	answer, err := p.do(ctx, func(txn clientv3.Txn) clientv3.Txn { return txn.Then(p.removal()...) })
+	r := p.removal()
+	answer, err := r.commit(ctx)
 	if err != nil {
-		return p.explain(err)
+		return r.explain(err)
 	}
 	deleted := int64(0)
 	for i := range answer.Responses {
 		deleted += answer.Responses[i].GetResponseDeleteRange().Deleted
 	}
 	if deleted == 0 {
-		return p.fail(pool.ErrNotExist, nil)
+		return r.explain(p.fail(pool.ErrNotExist, nil))
 	}
 	return nil
 }
@@ -147,22 +168,22 @@ func (p *Pool) ForceDestroy(ctx context.Context) error {
 // WaitIdle returns when nobody holds a slot and nobody waits for one. It returns ErrDestroyed if the pool is
 // destroyed meanwhile.
 func (p *Pool) WaitIdle(ctx context.Context) error {
-	_, err := p.waitIdle(ctx)
+	_, err := p.waitIdle(ctx, new(int64))
 	return err
 }
 
-func (p *Pool) waitIdle(ctx context.Context) (*view, error) {
-	made := int64(0)
+// waitIdle waits until the pool is idle that was made in a revision; 0: in any, which it stores then.
+func (p *Pool) waitIdle(ctx context.Context, made *int64) (*view, error) {
 	for {
-		v, err := p.waitIdleOnce(ctx, &made)
+		v, err := p.waitIdleOnce(ctx, made)
 		switch {
 		case v != nil:
 			return v, nil
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
-		case isNotExist(err) && made != 0:
+		case isNotExist(err) && *made != 0:
 			return nil, p.fail(pool.ErrDestroyed, nil)
-		case err != nil && (made == 0 || !store.Silent(err)):
+		case err != nil && (*made == 0 || !store.Silent(err)):
 			return nil, err
 		case err != nil:
 			sleep(ctx, tryAgain)
@@ -219,7 +240,32 @@ const ManageLimit = 4 * time.Second
 // Drain refuses newcomers, waits until the pool is idle, and destroys it. If ctx ends earlier, and also if
 // this process dies, newcomers are admitted again. It returns ErrDraining if another process drains the
 // pool already.
+//
+// If its lease runs out because etcd cannot be reached, it drains the pool again as soon as it can.
 func (p *Pool) Drain(ctx context.Context) error {
+	r, made := p.removal(), int64(0)
+	for {
+		err := p.drainOnce(ctx, r, &made)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, errDrainLost), made != 0 && store.Silent(err):
+			sleep(ctx, tryAgain)
+		case made != 0 && isNotExist(err):
+			return r.explain(p.fail(pool.ErrDestroyed, nil))
+		default:
+			return r.explain(err)
+		}
+	}
+}
+
+// errDrainLost means that the lease of a drain has run out.
+var errDrainLost = errors.New("newcomers are admitted again")
+
+// drainOnce drains the pool with one lease. made is as in waitIdle.
+func (p *Pool) drainOnce(ctx context.Context, r *removal, made *int64) error {
 	first, cancel := context.WithTimeout(ctx, ManageLimit)
 	defer cancel()
 	lease, err := p.store.Grant(first, waiterLease)
@@ -234,17 +280,30 @@ func (p *Pool) Drain(ctx context.Context) error {
 	if err := p.beginDrain(first, lease.ID); err != nil {
 		return err
 	}
+	draining, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		select {
+		case <-lease.Gone():
+			stop()
+		case <-draining.Done():
+		}
+	}()
 	for {
-		v, err := p.waitIdle(ctx)
+		v, err := p.waitIdle(draining, made)
+		if lease.IsGone() {
+			return errDrainLost
+		}
 		if err != nil {
 			return err
 		}
-		if done, err := p.remove(ctx, v); done || err != nil {
+		if done, err := r.try(ctx, v); done || err != nil {
 			return err
 		}
 	}
 }
 
+// beginDrain refuses newcomers for as long as a lease lasts.
 func (p *Pool) beginDrain(ctx context.Context, lease clientv3.LeaseID) error {
 	answer, err := p.do(ctx, func(txn clientv3.Txn) clientv3.Txn {
 		return txn.If(
@@ -269,11 +328,8 @@ func (p *Pool) beginDrain(ctx context.Context, lease clientv3.LeaseID) error {
 	return p.fail(pool.ErrDraining, nil)
 }
 
-// answerLimit is how long the machine of a holder may take to obey a signal.
-const answerLimit = 5 * time.Second
-
-// Signal asks the engine of the holder of a slot to signal its command, and waits for the answer. It returns
-// ErrInvalid for a slot that the pool does not have, ErrFree if nobody holds the slot, and ErrUnavailable if
+// Signal asks the engine of the holder of a slot to signal its command, and waits for the answer until ctx ends. It
+// returns ErrInvalid for a slot that the pool does not have, ErrFree if nobody holds the slot, and ErrUnavailable if
 // the command could not be signalled, or if the holder's machine does not answer.
 func (p *Pool) Signal(ctx context.Context, slot, number int) (pid int, err error) {
 	v, err := p.look(ctx, p.space.Line())
@@ -283,59 +339,87 @@ func (p *Pool) Signal(ctx context.Context, slot, number int) (pid int, err error
 	if slot < 0 || slot >= v.record.Size && !v.slots[slot] {
 		return 0, &pool.Error{Pool: fmt.Sprintf("slot %d", slot), Kind: pool.ErrInvalid, Cause: fmt.Errorf("pool %s has %d slots, from 0 on", p.url, v.record.Size)}
 	}
-	key, free := p.space.Slot(slot), p.fail(pool.ErrFree, fmt.Errorf("slot %d is free", slot))
-	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	watching, cancel := context.WithCancel(ctx)
 	defer cancel()
-	events, err := p.store.Watch(ctx, key)
+	key := p.space.Slot(slot)
+	events, err := p.store.Watch(watching, key)
 	if err != nil {
 		return 0, p.explain(err)
 	}
-	id := rand.Text()
-	var holder keys.Participant
+	signal := keys.Signal{ID: rand.Text(), Number: number}
+	who, err := p.ask(ctx, key, signal, events)
+	if err == nil && who != nil && !who.Signal.Done {
+		who, err = p.answer(ctx, who, signal, events)
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return 0, p.fail(pool.ErrUnavailable, fmt.Errorf("the machine %s, where slot %d is held, does not answer", who.Host, slot))
+	case err != nil:
+		return 0, p.explain(err)
+	case who == nil:
+		return 0, p.fail(pool.ErrFree, fmt.Errorf("slot %d is free", slot))
+	case who.Signal.Error != "":
+		return 0, p.fail(pool.ErrUnavailable, fmt.Errorf("slot %d: %s", slot, who.Signal.Error))
+	}
+	return who.CommandPID, nil
+}
+
+// ask puts a signal into the record of a slot, and returns the record; nil if the slot is free. Another signal that is
+// not answered yet comes first.
+func (p *Pool) ask(ctx context.Context, key string, signal keys.Signal, events clientv3.WatchChan) (*keys.Participant, error) {
 	for {
 		answer, err := p.do(ctx, func(txn clientv3.Txn) clientv3.Txn { return txn.Then(clientv3.OpGet(key)) })
 		if err != nil {
-			return 0, p.explain(err)
+			return nil, err
 		}
 		list := keysOf(answer, 0)
 		if len(list) == 0 {
-			return 0, free
+			return nil, nil
 		}
-		holder = keys.ReadParticipant(list[0].Value)
-		holder.Signal = &keys.Signal{ID: id, Number: number}
+		who := keys.ReadParticipant(list[0].Value)
+		switch {
+		case who.Signal != nil && who.Signal.ID == signal.ID: // by a try whose answer was lost
+			return &who, nil
+		case who.Signal != nil && !who.Signal.Done:
+			select {
+			case answer, ok := <-events:
+				if !ok || answer.Err() != nil {
+					return nil, store.ErrBroken
+				}
+			case <-ctx.Done():
+				return &who, ctx.Err()
+			}
+			continue
+		}
+		who.Signal = &signal
 		answer, err = p.do(ctx, func(txn clientv3.Txn) clientv3.Txn {
 			return txn.If(clientv3.Compare(clientv3.ModRevision(key), "=", list[0].ModRevision)).
-				Then(clientv3.OpPut(key, keys.Encode(holder), clientv3.WithIgnoreLease())).
-				Else(clientv3.OpGet(key))
+				Then(clientv3.OpPut(key, keys.Encode(who), clientv3.WithIgnoreLease()))
 		})
-		if err != nil {
-			return 0, p.explain(err)
-		}
-		if answer.Succeeded {
-			break
+		if err != nil || answer.Succeeded {
+			return &who, err
 		}
 	}
+}
+
+// answer waits for the answer to a signal, and returns the record that has it; nil if the slot became free first.
+func (p *Pool) answer(ctx context.Context, who *keys.Participant, signal keys.Signal, events clientv3.WatchChan) (*keys.Participant, error) {
 	for {
 		select {
 		case answer, ok := <-events:
 			if !ok || answer.Err() != nil {
-				return 0, p.explain(store.ErrBroken)
+				return nil, store.ErrBroken
 			}
 			for _, e := range answer.Events {
 				if e.Type == clientv3.EventTypeDelete {
-					return 0, free
+					return nil, nil
 				}
-				asked := keys.ReadParticipant(e.Kv.Value).Signal
-				if asked == nil || asked.ID != id || !asked.Done {
-					continue
+				if now := keys.ReadParticipant(e.Kv.Value); now.Signal != nil && now.Signal.ID == signal.ID && now.Signal.Done {
+					return &now, nil
 				}
-				if asked.Error != "" {
-					return 0, p.fail(pool.ErrUnavailable, fmt.Errorf("slot %d: %s", slot, asked.Error))
-				}
-				return keys.ReadParticipant(e.Kv.Value).CommandPID, nil
 			}
 		case <-ctx.Done():
-			return 0, p.fail(pool.ErrUnavailable, fmt.Errorf("the machine %s, where slot %d is held, does not answer", holder.Host, slot))
+			return who, ctx.Err()
 		}
 	}
 }

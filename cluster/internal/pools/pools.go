@@ -97,8 +97,8 @@ func (p *Pool) once(ctx context.Context, txn func(clientv3.Txn) clientv3.Txn) (a
 	return answer, err
 }
 
-// CheckVersion returns an error if the cluster is too old.
-func (p *Pool) CheckVersion(ctx context.Context) error {
+// checkVersion returns an error if the cluster is too old.
+func (p *Pool) checkVersion(ctx context.Context) error {
 	if p.local.AllowOld {
 		return nil
 	}

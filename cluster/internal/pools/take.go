@@ -22,8 +22,8 @@ type participant struct {
 	joined int64            // the revision that made the key in line; 0: it does not stand in line
 	jumps  bool             // somebody stood behind when it joined: see guards
 
-	hasStood    bool // in line, if perhaps not now
-	isUncertain bool // a take may still be made whose answer was lost
+	hasStood  bool  // in line, if perhaps not now
+	uncertain int64 // what joined was in a take whose answer was lost and which may still be made, 0: there is none
 
 	conditions []condition
 	isStopped  func() bool        // whether poolrun is stopped
@@ -33,9 +33,9 @@ type participant struct {
 
 // grantHolder gets a lease for the slots, in the place of one that is not used any more.
 func (p *participant) grantHolder(ctx context.Context, ttl time.Duration) error {
-	if p.holder != nil {
-		p.holder.Abandon()
-		p.holder = nil
+	if old := p.holder; old != nil {
+		p.holder, p.uncertain = nil, 0
+		p.inBackground(func(ctx context.Context) { old.Revoke(ctx) })
 	}
 	lease, err := p.store.Grant(ctx, ttl)
 	if err != nil {
@@ -44,6 +44,15 @@ func (p *participant) grantHolder(ctx context.Context, ttl time.Duration) error 
 	p.holder = lease
 	p.tell(engine.Event{Lease: formatLease(lease.ID)})
 	return nil
+}
+
+// inBackground does what makes less of a mess, and for which nothing has to wait.
+func (p *participant) inBackground(f func(context.Context)) {
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), cleanUpLimit)
+		defer cancel()
+		f(ctx)
+	}()
 }
 
 func (p *participant) key() string { return p.space.Waiter(p.place) }
@@ -99,9 +108,7 @@ var beforeTake = func(*participant, *view) {}
 // settle.
 func (p *participant) take(ctx context.Context, v *view) (slots []int, fence int64, now *view, err error) {
 	weight := p.place.Of(v.record.Size)
-	if slots = v.choose(weight); len(slots) < weight {
-		return nil, 0, v, nil
-	}
+	slots = v.choose(weight)
 	var conditions []clientv3.Cmp
 	for _, g := range p.guards(v, slots) {
 		if g.name != withoutGuard {
@@ -128,6 +135,9 @@ func (p *participant) take(ctx context.Context, v *view) (slots []int, fence int
 	answer, err := p.once(ctx, func(txn clientv3.Txn) clientv3.Txn {
 		return txn.If(conditions...).Then(puts...).Else(p.lookOps(p.key())...)
 	})
+	if isMade := err == nil && answer.Succeeded; !isMade && !store.Silent(err) {
+		p.dropPause()
+	}
 	switch {
 	case err != nil:
 		return slots, 0, nil, err
@@ -141,11 +151,11 @@ func (p *participant) take(ctx context.Context, v *view) (slots []int, fence int
 // settle finds out whether a take whose answer was lost has been made. If not, it makes sure that it will
 // not be made later: the lease that the slots would have hung on is gone then.
 func (p *participant) settle(ctx context.Context) (slots []int, fence int64, err error) {
+	p.uncertain = p.joined
 	if slots, fence, err = p.heldBy(ctx, p.holder.ID); slots != nil || err != nil {
 		return slots, fence, err
 	}
-	if p.joined != 0 {
-		p.isUncertain = true // the guard "place" keeps two takes from being made: see settleLate
+	if p.joined != 0 { // the guard "place" keeps two takes from being made: see settleLate
 		return nil, 0, nil
 	}
 	err = p.holder.Revoke(ctx)
@@ -156,11 +166,11 @@ func (p *participant) settle(ctx context.Context) (slots []int, fence int64, err
 // settleLate finds out, once the key in line has gone, whether a take whose answer was lost has been made after
 // all. It cannot be made later, since its guard "place" does not hold any more.
 func (p *participant) settleLate(ctx context.Context, v *view) (slots []int, fence int64, err error) {
-	if !p.isUncertain || v.own == p.joined {
+	if p.uncertain == 0 || v.own == p.uncertain {
 		return nil, 0, nil
 	}
 	if slots, fence, err = p.heldBy(ctx, p.holder.ID); err == nil {
-		p.isUncertain = false
+		p.uncertain = 0
 	}
 	return slots, fence, err
 }

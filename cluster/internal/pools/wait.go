@@ -79,11 +79,11 @@ func (p *participant) awaitOnce(ctx context.Context, v *view) (slots []int, fenc
 	if err := p.pauseWhileStopped(ctx); err != nil {
 		return nil, 0, v, err
 	}
-	if slots, fence, err = p.settleLate(ctx, v); slots != nil || err != nil {
-		return slots, fence, v, err
-	}
 	if v, err = p.ensurePlace(ctx, v); err != nil {
 		return nil, 0, v, err
+	}
+	if slots, fence, err = p.settleLate(ctx, v); slots != nil || err != nil {
+		return slots, fence, v, err
 	}
 	near := v.isNear()
 	if err := p.ensureHolder(ctx, v); err != nil {
@@ -119,7 +119,7 @@ func (p *participant) awaitOnce(ctx context.Context, v *view) (slots []int, fenc
 			}
 			var retry <-chan time.Time
 			if near && v.lacks(p.place) <= 0 { // something else holds it
-				retry = time.After(p.retry(v))
+				retry = p.retry(v)
 			}
 			select {
 			case answer, ok := <-events:
@@ -212,7 +212,7 @@ func (p *participant) ensurePlace(ctx context.Context, v *view) (*view, error) {
 // ended as soon as it has begun.
 func (p *participant) ensureHolder(ctx context.Context, v *view) error {
 	isThere := p.holder != nil && !p.holder.IsGone() && p.holder.Asked == v.record.Lease
-	if !isThere || p.holder.Why() != nil && !p.isUncertain {
+	if !isThere || p.holder.Why() != nil && p.uncertain == 0 {
 		return p.grantHolder(ctx, v.record.Lease)
 	}
 	return nil

@@ -56,11 +56,29 @@ func (s *Store) Grant(ctx context.Context, ttl time.Duration) (*Lease, error) {
 	return l, nil
 }
 
-// Adopt renews a lease that another process has got. It is not known to be safe before it was renewed.
-func (s *Store) Adopt(id clientv3.LeaseID, ttl time.Duration) *Lease {
+// Adopt renews a lease that another process has got, which has known until when it is safe; 0 if that is not known.
+func (s *Store) Adopt(id clientv3.LeaseID, ttl time.Duration, safe int64) *Lease {
 	l := s.lease(id, ttl)
+	l.safe.Store(safe)
 	l.start()
 	return l
+}
+
+// AwaitSafe returns when it is known until when the lease is safe, or that it has gone; or when ctx ends.
+func (l *Lease) AwaitSafe(ctx context.Context) error {
+	known := make(chan struct{}, 1)
+	l.OnSafe(func(int64) {
+		select {
+		case known <- struct{}{}:
+		default:
+		}
+	})
+	select {
+	case <-known:
+	case <-l.gone:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
 }
 
 func (s *Store) lease(id clientv3.LeaseID, ttl time.Duration) *Lease {
@@ -139,10 +157,16 @@ func (l *Lease) keep(ctx context.Context) {
 	var r renewals
 	defer r.close()
 	for wait := l.untilDue(); ; {
+		// Timers stand still while the machine is suspended, and the lease does not. So each wait is a short one.
+		step := l.TTL / 12
 		select {
-		case <-time.After(wait):
+		case <-time.After(min(wait, step)):
 		case <-ctx.Done():
 			return
+		}
+		if wait > step {
+			wait = min(wait-step, l.untilDue())
+			continue
 		}
 		sent := engine.Now()
 		ttl, err := r.renew(ctx, l)

@@ -63,7 +63,7 @@ func (s *Store) Close() { s.etcd.Close() }
 // each member had a chance. A write whose try got no answer can have been made, and can still be made later.
 // The request must therefore have the same effect if it is made twice, or Do is not for it: see Once.
 func (s *Store) Do(ctx context.Context, request func(context.Context) error) error {
-	var silence Silence
+	var known silence
 	for try := 1; ; try++ {
 		err := s.once(ctx, try <= len(s.endpoints), request)
 		switch {
@@ -72,21 +72,21 @@ func (s *Store) Do(ctx context.Context, request func(context.Context) error) err
 		case err == nil || !isSilence(err):
 			return s.Explain(err)
 		}
-		if now := s.reason(err); now.isKnown || !silence.isKnown {
-			silence = now
+		if now := s.reason(err); now.isKnown || !known.isKnown {
+			known = now
 		}
 		if ctx.Err() != nil && try >= len(s.endpoints) {
-			if !silence.isKnown {
-				silence = s.ask()
+			if !known.isKnown {
+				known = s.ask()
 			}
-			return silence
+			return known
 		}
 		time.Sleep(tryPause)
 	}
 }
 
 // ask asks the connection why there is no answer. Requests wait until there is one, and do not know.
-func (s *Store) ask() Silence {
+func (s *Store) ask() silence {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*tryPause)
 	defer cancel()
 	_, err := etcdserverpb.NewMaintenanceClient(s.etcd.ActiveConnection()).Status(ctx, &etcdserverpb.StatusRequest{})
@@ -107,33 +107,38 @@ func (s *Store) Once(ctx context.Context, request func(context.Context) error) e
 
 // once makes one try. If it is made always, the deadline of ctx does not cut it short.
 func (s *Store) once(ctx context.Context, always bool, request func(context.Context) error) error {
-	try, cancel := context.WithTimeout(ctx, tryLimit)
+	parent := ctx
 	if always {
-		try, cancel = context.WithTimeout(context.WithoutCancel(ctx), tryLimit)
-		stop := context.AfterFunc(ctx, func() {
+		parent = context.WithoutCancel(ctx)
+	}
+	try, cancel := context.WithTimeout(parent, tryLimit)
+	defer cancel()
+	if always {
+		defer context.AfterFunc(ctx, func() {
 			if ctx.Err() == context.Canceled {
 				cancel()
 			}
-		})
-		defer stop()
+		})()
 	}
-	defer cancel()
 	return rpctypes.Error(request(try))
 }
 
-// A Silence is the error of a request that no member has answered.
-type Silence struct {
+// A silence is the error of a request that no member has answered.
+type silence struct {
 	why     string
 	isKnown bool // what the reason is
 }
 
-func (s Silence) Error() string { return "etcd does not answer" + s.why }
+func (s silence) Error() string { return "etcd does not answer" + s.why }
 
-// ErrBroken is the silence of a watch that has failed.
-var ErrBroken error = Silence{why: " to a watch any more"}
+// ErrSilent is a silence about which nothing is known. ErrBroken is that of a watch that has failed.
+var (
+	ErrSilent error = silence{}
+	ErrBroken error = silence{why: " to a watch any more"}
+)
 
 // Silent reports whether no member has answered.
-func Silent(err error) bool { return errors.As(err, new(Silence)) }
+func Silent(err error) bool { return errors.As(err, new(silence)) }
 
 // isSilence reports whether an error means that no member has answered, or could not. Another try may
 // succeed.
@@ -166,7 +171,7 @@ func (s *Store) Explain(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, new(Silence)):
+	case errors.As(err, new(silence)):
 		return err
 	case isSilence(err):
 		return s.reason(err)
@@ -194,7 +199,7 @@ func (r refusal) Error() string { return r.text }
 func (r refusal) Unwrap() error { return r.err }
 
 // reason is a silence with what is known about it.
-func (s *Store) reason(err error) Silence {
+func (s *Store) reason(err error) silence {
 	text := err.Error()
 	if st, ok := status.FromError(err); ok {
 		text = st.Message()
@@ -209,9 +214,9 @@ func (s *Store) reason(err error) Silence {
 	// The last is a member that has accepted the connection, and says nothing.
 	if strings.HasPrefix(text, "context deadline exceeded") || strings.HasPrefix(text, "context canceled") ||
 		strings.HasSuffix(text, "use of closed network connection") {
-		return Silence{why: " at " + strings.Join(s.endpoints, " ")}
+		return silence{why: " at " + strings.Join(s.endpoints, " ")}
 	}
-	return Silence{": " + text, true}
+	return silence{": " + text, true}
 }
 
 // OldestVersion is the oldest version of etcd that keeps its promises about leases: earlier ones can revoke
@@ -271,7 +276,7 @@ func (s *Store) Watch(ctx context.Context, key string, options ...clientv3.OpOpt
 			}
 			return events, nil
 		case <-limit:
-			return nil, Silence{why: " to a watch"}
+			return nil, silence{why: " to a watch"}
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -283,7 +288,7 @@ func (s *Store) watchError(err error) error {
 	if err = s.Explain(rpctypes.Error(err)); errors.Is(err, ErrRefused) {
 		return err
 	}
-	return Silence{why: " to a watch"}
+	return silence{why: " to a watch"}
 }
 
 // Touch reads a key in an old revision. It returns an error if that does not exist any more.
