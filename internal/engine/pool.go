@@ -195,10 +195,10 @@ func (p *Pool) Acquire(ctx context.Context, wish Wish, waiting func()) (*Lease, 
 	for restarts := 0; ; restarts++ {
 		var grant Grant
 		p.mutex.Lock()
-		conn := p.conn
+		conn, asked := p.conn, p.wish
 		p.early = nil // of another engine
 		p.mutex.Unlock()
-		err := conn.call(ctx, Acquire, p.wish, &grant)
+		err := conn.call(ctx, Acquire, asked, &grant)
 		if err == nil {
 			return p.newLease(grant, time.Since(began)), nil
 		}
