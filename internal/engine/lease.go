@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,16 +57,6 @@ func (l *Lease) Waited() time.Duration { return l.waited }
 
 // Guard is the descriptor that the command has to inherit if it holds the slots for as long as it runs.
 func (l *Lease) Guard() int { return l.pool.cell.guardIn }
-
-// commandPID is the pid of the command, 0 before it runs, and after the pool was closed.
-func (l *Lease) commandPID() int32 {
-	l.pool.mutex.Lock()
-	defer l.pool.mutex.Unlock()
-	if l.pool.closed {
-		return 0
-	}
-	return l.CommandPID().Load()
-}
 
 // CommandPID is where the command's pid has to be stored before the command runs its first instruction,
 // and the pid of what it has left later.
@@ -130,39 +119,41 @@ func (l *Lease) Confirm() {
 // back. One that cannot adopt the lease is ended.
 func (l *Lease) keep() {
 	warned := ""
-	for conn, adopted := l.pool.current(), make(chan Reply); ; {
+	for current, adopted := l.pool.current(), make(chan Reply); ; {
 		select {
 		case reply := <-adopted:
-			err := l.pool.explain(reply.decode(nil))
-			if err == nil || l.isOver() {
+			if reply.Error == nil || l.isOver() {
 				continue
 			}
-			if text := fmt.Sprintf("no engine can adopt the slot: %s", err); text != warned {
-				l.note(Event{Warning: text})
-				warned = text
+			if why := reply.Error.Cause; why != warned {
+				l.note(Event{Warning: "no engine can adopt the slot: " + why})
+				warned = why
 			}
-			conn.close()
+			current.close()
 			time.Sleep(adoptPause)
 			continue
-		case <-conn.ended:
+		case <-current.ended:
 		}
 		if l.isOver() {
 			return
 		}
-		if !conn.greeted.Load() {
+		if !current.greeted.Load() {
 			time.Sleep(adoptPause) // it has not begun to work: there may be too little memory
 		}
-		for l.pool.restart(conn) != nil {
+		adopted = make(chan Reply, 1)
+		adopt := func(next *conn) {
+			next.send(Adopt, l.adoption(), adopted)
+			if pid := l.CommandPID().Load(); pid != 0 {
+				next.send(Started, Number{int64(pid)}, nil)
+			}
+		}
+		for l.pool.restart(current, adopt) != nil {
 			if l.isOver() {
 				return
 			}
 			time.Sleep(adoptPause)
 		}
-		conn, adopted = l.pool.current(), make(chan Reply, 1)
-		conn.send(Adopt, l.adoption(), adopted)
-		if pid := l.commandPID(); pid != 0 {
-			conn.send(Started, Number{int64(pid)}, nil)
-		}
+		current = l.pool.current()
 	}
 }
 

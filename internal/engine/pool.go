@@ -46,15 +46,16 @@ func OpenToRun(u URL, version string, becomes bool) (*Pool, error) {
 
 func open(u URL, version string, c *cell, adopted bool) (*Pool, error) {
 	p := &Pool{url: u, version: version, cell: c, adopted: adopted}
-	if err := p.start(); err != nil {
+	if err := p.start(nil); err != nil {
 		p.Close()
 		return nil, err
 	}
 	return p, nil
 }
 
-// start starts an engine. The pool cannot be closed meanwhile, which would close what the engine inherits.
-func (p *Pool) start() error {
+// start starts an engine. Unless begin is nil, it is called before other requests can be made. The pool cannot be
+// closed meanwhile, which would close what the engine inherits.
+func (p *Pool) start(begin func(*conn)) error {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	if p.closed {
@@ -68,6 +69,9 @@ func (p *Pool) start() error {
 	if err != nil {
 		socket.Close()
 		return p.explain(err)
+	}
+	if begin != nil {
+		begin(conn)
 	}
 	p.conn = conn
 	return nil
@@ -205,7 +209,7 @@ func (p *Pool) Acquire(ctx context.Context, wish Wish, waiting func()) (*Lease, 
 		if time.Since(conn.began) > restartSpan {
 			restarts = 0
 		}
-		if !conn.isGone() || ctx.Err() != nil || restarts >= mostRestarts || p.restart(conn) != nil {
+		if !conn.isGone() || ctx.Err() != nil || restarts >= mostRestarts || p.restart(conn, nil) != nil {
 			return nil, p.explain(err)
 		}
 		p.mutex.Lock()
@@ -216,11 +220,11 @@ func (p *Pool) Acquire(ctx context.Context, wish Wish, waiting func()) (*Lease, 
 	}
 }
 
-// restart starts another engine in the place of one that has ended.
-func (p *Pool) restart(old *conn) error {
+// restart starts another engine in the place of one that has ended: see start.
+func (p *Pool) restart(old *conn, begin func(*conn)) error {
 	old.close()
 	time.Sleep(restartPause)
-	return p.start()
+	return p.start(begin)
 }
 
 // An engine that ends again and again is not only killed: mostRestarts is how often in a row another one is
