@@ -42,7 +42,7 @@ type Command struct {
 	MaxRuntime, KillAfter time.Duration
 
 	// Deadline, unless nil, ends the command as MaxRuntime does, at times that it says. Confirm, unless
-	// nil, is called before it does, and may move the deadline.
+	// nil, is called before the command gets SIGTERM for that, and may move the deadline.
 	Deadline *Deadline
 	Confirm  func()
 
@@ -128,7 +128,7 @@ func (s *Signals) Run(c Command) (Status, error) {
 		}
 		limit.enforce(signal)
 		run.limit = limit.next
-		if c.Deadline.limit(&deadline); deadline.isDue() && c.Confirm != nil {
+		if c.Deadline.limit(&deadline); deadline.isDue() && !deadline.passed && c.Confirm != nil {
 			c.Confirm()
 			c.Deadline.limit(&deadline)
 		}

@@ -23,8 +23,8 @@ func killAgent(t testing.TB, h holder) (agent int) {
 	return agent
 }
 
-// What an agent has open that was asked to hold slots, and one that holds them.
-const asked, holds = "pidfd", "timerfd"
+// What an agent has open that was asked to hold slots.
+const holds = "timerfd"
 
 // waitForFile waits until an agent has a file open.
 func waitForFile(t testing.TB, agent int, name string) {
@@ -34,6 +34,11 @@ func waitForFile(t testing.TB, agent int, name string) {
 
 func hasFile(pid int, name string) bool {
 	return slices.ContainsFunc(filesOf(pid), func(file string) bool { return strings.HasSuffix(file, "["+name+"]") })
+}
+
+// isConnected reports whether an agent has a connection to etcd, beside that to poolrun.
+func isConnected(agent int) bool {
+	return strings.Count(strings.Join(filesOf(agent), " "), "socket:") > 1
 }
 
 // filesOf returns what a process has open.
@@ -84,9 +89,16 @@ func TestAnAdoptionThatTakesLong(t *testing.T) {
 	}
 	killed, released, refused := holders[0], holders[1], holders[2]
 
+	forGood := newProxy(t, c)
+	p := newPoolIn(t, c, 1, "--lease", "5s")
+	ended := startNoting(t, p.url(forGood.Address()))
+	forGood.Cut()
+	waitForFile(t, killAgent(t, ended), holds)
+	kill(t, ended.Process.Pid)
+
 	proxy.Cut()
 	for _, h := range holders[:2] {
-		waitForFile(t, killAgent(t, h), asked)
+		waitForFile(t, killAgent(t, h), holds)
 	}
 	kill(t, killed.Process.Pid)
 	signalAll(t, syscall.SIGHUP, released.child)
@@ -98,13 +110,16 @@ func TestAnAdoptionThatTakesLong(t *testing.T) {
 	kill(t, killed.child)
 	within(t, soon, "giving a slot back", func() { waitUntilEmpty(t, urls[0]) })
 	wantExit(t, 128+9, killed.Cmd)
+	ended.wantEnded(t)
 
 	must(t, os.Remove(file))
 	killAgent(t, refused)
 	refused.waitFor(t, "^poolrun: warning: pool .*: no engine can adopt the slot: .*cannot read the password")
 	writePassword()
-	eventually(t, "an agent that holds the slot", func() bool { return hasFile(agentOf(t, refused.Cmd), holds) })
+	eventually(t, "an agent that speaks with etcd", func() bool { return isConnected(agentOf(t, refused.Cmd)) })
 	signalAll(t, syscall.SIGHUP, refused.child)
 	wantExit(t, 7, refused.Cmd)
 	wantEmpty(t, urls[2])
+	forGood.Heal()
+	waitUntilEmpty(t, p.url())
 }

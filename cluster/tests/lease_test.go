@@ -112,6 +112,22 @@ func TestAMachineSleepsForLongerThanTheLease(t *testing.T) {
 	}
 }
 
+// If the agent hangs, poolrun ends the command before the slot can go to another.
+func TestAnAgentThatHangs(t *testing.T) {
+	t.Parallel()
+	const lease = 5 * time.Second
+	url := newPool(t, 1, "--lease", lease.String())
+	h := startNoting(t, url)
+	agent := agentOf(t, h.Cmd)
+	within(t, lease, "the end of the command", func() { // since the last renewal was earlier
+		signalAll(t, syscall.SIGSTOP, agent)
+		waitForEnd(t, h.child)
+	})
+	signalAll(t, syscall.SIGCONT, agent)
+	h.wantLost(t)
+	waitUntilEmpty(t, url)
+}
+
 // A machine that sleeps for less than the lease loses nothing.
 func TestAMachineSleepsForLessThanTheLease(t *testing.T) {
 	t.Parallel()

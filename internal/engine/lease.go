@@ -85,8 +85,9 @@ func (l *Lease) Watch(w Watcher) {
 func (l *Lease) note(e Event) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	if e.Safe != 0 && l.lost == "" { // a lost slot does not become safe again
-		if l.safe = e.Safe; l.watcher.Safe != nil {
+	if e.Safe != 0 {
+		l.safe = e.Safe
+		if l.lost == "" && l.watcher.Safe != nil { // a command that has to end is not spared any more
 			l.watcher.Safe(e.Safe)
 		}
 	}
@@ -108,11 +109,16 @@ func (l *Lease) IsEnded() bool {
 	return l.isEnded
 }
 
-// Confirm returns after the watcher knows all that the engine knows, or after a moment.
+// Confirm returns after the watcher knows all that the engine knows, or after a moment: the command may have to be
+// ended in time.
 func (l *Lease) Confirm() {
-	ctx, cancel := context.WithTimeout(context.Background(), patience/4)
-	defer cancel()
-	l.pool.call(ctx, Confirm, nil, nil)
+	current, answer := l.pool.current(), make(chan Reply, 1)
+	current.send(Confirm, nil, answer)
+	select {
+	case <-answer:
+	case <-current.ended:
+	case <-time.After(patience / 4):
+	}
 }
 
 // keep starts another engine whenever one ends, and lets it adopt the lease, until the lease is given
@@ -187,7 +193,7 @@ func (l *Lease) Release() error {
 	for {
 		conn := l.pool.current()
 		err := conn.call(ctx, Release, nil, nil)
-		if err == nil || ctx.Err() != nil || !conn.isGone() {
+		if err == nil || ctx.Err() != nil {
 			l.mutex.Lock()
 			l.released = true
 			l.mutex.Unlock()
@@ -196,6 +202,6 @@ func (l *Lease) Release() error {
 			}
 			return l.pool.explain(err)
 		}
-		time.Sleep(restartPause) // keep starts another engine
+		time.Sleep(restartPause) // keep starts another engine, also if this one could not adopt the slots
 	}
 }

@@ -52,7 +52,7 @@ type agent struct {
 
 	mutex    sync.Mutex
 	running  map[int64]context.CancelFunc // requests, by ID
-	work     sync.WaitGroup               // a goroutine for each of them
+	work     sync.WaitGroup               // a goroutine for each of them, except an adoption
 	keeper   *keeper                      // of the slots that are held, nil if there are none
 	adoption *adoption                    // nil unless poolrun has asked for one
 	command  int                          // the pid that poolrun has told last
@@ -61,7 +61,8 @@ type agent struct {
 	store   *store.Store
 }
 
-// An adoption is a request to adopt slots. It goes on when poolrun ends, and what concerns the slots waits for it.
+// An adoption is a request to adopt slots. It goes on when poolrun ends, and what concerns the slots in etcd waits for
+// it.
 type adoption struct {
 	term time.Duration // of the lease
 	done chan struct{}
@@ -95,15 +96,21 @@ func (a *agent) serve() {
 	case <-ended:
 	case <-time.After(endLimit):
 	}
+	k := a.keeping()
+	if k == nil {
+		return
+	}
+	k.leave()
 	if a.adoption != nil {
 		select {
 		case <-a.adoption.done:
 		case <-time.After(a.adoption.term):
 		}
+		if a.adoption.err != nil && !k.poolrun.hasEnded() { // poolrun has another engine
+			return
+		}
 	}
-	if k := a.keeping(); k != nil {
-		k.keepAlone()
-	}
+	k.keepAlone()
 }
 
 // greet reads the first line.
@@ -174,7 +181,7 @@ func (a *agent) begin(r engine.Request) {
 		a.running[r.ID] = cancel
 	}
 	a.mutex.Unlock()
-	a.work.Go(func() {
+	work := func() {
 		result, err := a.do(ctx, r)
 		if isAdoption {
 			a.adoption.err = err
@@ -192,7 +199,12 @@ func (a *agent) begin(r engine.Request) {
 			panic(err)
 		}
 		a.messages <- reply
-	})
+	}
+	if isAdoption {
+		go work()
+	} else {
+		a.work.Go(work)
+	}
 }
 
 // params decodes the parameters of a request. Those that cannot be decoded are zero.
@@ -280,29 +292,34 @@ func (a *agent) acquire(ctx context.Context, wish engine.Wish) (any, error) {
 	}
 	grant := h.Grant(wish)
 	if !h.IsNested() {
-		a.keep(h, poolrun, grant)
+		a.keep(poolrun, grant).hold(h)
 	}
 	return grant, nil
 }
 
 func (a *agent) adopt(ctx context.Context, grant engine.Grant) error {
 	poolrun, err := openProcess(grant.PID)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.ESRCH):
+		poolrun = endedProcess(grant.PID)
+	case err != nil:
 		return a.fail(pool.ErrUnavailable, err)
 	}
+	k := a.keep(poolrun, grant) // the command ends in time, also if etcd does not answer
 	s, err := a.open(ctx)
 	if err != nil {
 		return err
 	}
 	h, err := pools.Open(s, a.url, local()).Adopt(grant)
 	if err == nil {
-		a.keep(h, poolrun, grant)
+		k.hold(h)
 	}
 	return err
 }
 
-func (a *agent) keep(h *pools.Holding, poolrun *process, grant engine.Grant) {
-	k := newKeeper(h, poolrun, grant, a.tell)
+// keep begins to look after the slots of a grant.
+func (a *agent) keep(poolrun *process, grant engine.Grant) *keeper {
+	k := newKeeper(poolrun, grant, a.tell)
 	a.mutex.Lock()
 	a.keeper = k
 	command := a.command
@@ -311,6 +328,7 @@ func (a *agent) keep(h *pools.Holding, poolrun *process, grant engine.Grant) {
 		k.started(command)
 	}
 	go k.keep()
+	return k
 }
 
 func (a *agent) release(ctx context.Context) error {

@@ -14,20 +14,20 @@ import (
 // session leader that is not.
 
 // ancestry returns the leases that the environments of a process and its ancestors name. If the records of holders
-// can show more, it returns the identities of all of them too.
+// can show more, it returns the identities of all of them too: see process.identify.
 func ancestry(pid int, mayShowMore bool) (held string, ancestors []string) {
 	isBelowLogin := true
 	for i := range mostAncestors {
-		if pid <= 1 {
+		if pid < 1 {
 			break
 		}
 		p := process{pid: pid}
 		fields := p.stat()
+		ancestors = append(ancestors, p.identify(fields))
 		if len(fields) <= sessionField { // hidden: hidepid in proc(5)
 			mayShowMore = mayShowMore || isBelowLogin
 			break
 		}
-		ancestors = append(ancestors, p.identify(fields))
 		environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 		mayShowMore = mayShowMore || err != nil && isBelowLogin || i > 0 && string(comm) == "poolrun\n"

@@ -11,6 +11,7 @@ import (
 
 	"github.com/poolrun/poolrun/cluster/internal/keys"
 	"github.com/poolrun/poolrun/cluster/internal/pools"
+	"github.com/poolrun/poolrun/cluster/internal/store"
 	"github.com/poolrun/poolrun/internal/engine"
 )
 
@@ -20,12 +21,17 @@ import (
 //
 // While poolrun lives, poolrun sees to both: it asks for the release, and ends the command in time. The
 // keeper does so itself if poolrun was killed, or has become the command, or is stopped.
+//
+// It begins with what the grant says. What needs etcd begins when it holds the slots.
 type keeper struct {
-	holding *pools.Holding
 	grant   engine.Grant
 	poolrun *process
 	page    []byte
 	tell    func(engine.Event)
+	safe    atomic.Int64 // until when nobody else can get the slots, 0 if that is not known
+
+	held    chan struct{}  // closed when it holds the slots
+	holding *pools.Holding // valid then
 
 	ctx context.Context // ends when the slots are given back
 	end context.CancelFunc
@@ -39,14 +45,31 @@ type keeper struct {
 	ended   bool     // the keeper has ended the command, and not poolrun
 }
 
-func newKeeper(h *pools.Holding, poolrun *process, grant engine.Grant, tell func(engine.Event)) *keeper {
+func newKeeper(poolrun *process, grant engine.Grant, tell func(engine.Event)) *keeper {
 	page, err := mapPage()
 	if err != nil {
 		page = make([]byte, 4) // the command is told by Started only
 	}
-	k := &keeper{holding: h, grant: grant, poolrun: poolrun, page: page, tell: tell}
+	k := &keeper{grant: grant, poolrun: poolrun, page: page, tell: tell, held: make(chan struct{})}
+	k.safe.Store(grant.Safe)
 	k.ctx, k.end = context.WithCancel(context.Background())
 	return k
+}
+
+// hold begins to hold the slots.
+func (k *keeper) hold(h *pools.Holding) {
+	k.holding = h
+	close(k.held)
+}
+
+// holds reports whether it does.
+func (k *keeper) holds() bool {
+	select {
+	case <-k.held:
+		return true
+	default:
+		return false
+	}
 }
 
 // noteAfter is how long a command has to run until etcd notes its pid. For short ones it would not be
@@ -62,11 +85,7 @@ func (k *keeper) started(pid int) {
 	k.mutex.Lock()
 	k.command = p // a former one stays open: it may be in use
 	k.mutex.Unlock()
-	time.AfterFunc(noteAfter, func() {
-		if k.ctx.Err() == nil {
-			k.update(func(r *keys.Participant) { k.note(r, p) })
-		}
-	})
+	time.AfterFunc(noteAfter, func() { k.update(func(r *keys.Participant) { k.note(r, p) }) })
 }
 
 // note notes the command in a record.
@@ -114,7 +133,13 @@ func (k *keeper) alone() bool {
 	return k.isAlone
 }
 
+// update changes the records of the slots, once they are held.
 func (k *keeper) update(change func(*keys.Participant)) {
+	select {
+	case <-k.held:
+	case <-k.ctx.Done():
+		return
+	}
 	ctx, cancel := context.WithTimeout(k.ctx, pools.ManageLimit)
 	defer cancel()
 	k.holding.Update(ctx, change)
@@ -129,22 +154,29 @@ func (k *keeper) keep() {
 		return
 	}
 	defer clock.close()
-	lease := k.holding.Lease()
+	if safe := k.safe.Load(); safe != 0 && !k.grant.Keep {
+		terminate, _ := k.grant.Ultimatum(safe)
+		clock.set(terminate)
+	}
+	held, watched := k.held, make(chan error, 1)
+	var lease *store.Lease
 	var outOfContact atomic.Bool
-	lease.OnSafe(func(until int64) {
-		k.tell(engine.Event{Safe: until})
-		switch {
-		case !k.grant.Keep:
-			until, _ = k.grant.Ultimatum(until)
-		case outOfContact.Load():
-			until = engine.Now()
-		}
-		clock.set(until)
-	})
-	watched := make(chan error, 1)
-	go func() { watched <- k.holding.Watch(k.ctx, k.signal) }()
 	for {
 		select {
+		case <-held:
+			held, lease = nil, k.holding.Lease()
+			lease.OnSafe(func(until int64) {
+				k.safe.Store(until)
+				k.tell(engine.Event{Safe: until})
+				switch {
+				case !k.grant.Keep:
+					until, _ = k.grant.Ultimatum(until)
+				case outOfContact.Load():
+					until = engine.Now()
+				}
+				clock.set(until)
+			})
+			go func() { watched <- k.holding.Watch(k.ctx, k.signal) }()
 		case <-clock.C:
 			if k.grant.Keep {
 				outOfContact.Store(k.reportContact(outOfContact.Load()))
@@ -187,7 +219,7 @@ const backstop = 300 * time.Millisecond
 // enforce ends the command if its time has come and poolrun does not. It returns when to look again.
 func (k *keeper) enforce() (next int64) {
 	now := engine.Now()
-	safe := k.holding.Lease().Safe()
+	safe := k.safe.Load()
 	terminate, kill := k.grant.Ultimatum(safe)
 	k.mutex.Lock()
 	lost, isAlone, isOver := k.lost, k.isAlone, k.isOver
@@ -201,8 +233,10 @@ func (k *keeper) enforce() (next int64) {
 	if now < terminate {
 		return terminate
 	}
-	if why := k.holding.Lease().Why(); why != nil && lost == 0 && k.isFirst(&k.warned) {
-		k.tell(engine.Event{Warning: fmt.Sprintf("the lease cannot be renewed: %s", why)})
+	if lost == 0 && k.holds() {
+		if why := k.holding.Lease().Why(); why != nil && k.isFirst(&k.warned) {
+			k.tell(engine.Event{Warning: fmt.Sprintf("the lease cannot be renewed: %s", why)})
+		}
 	}
 	k.tell(engine.Event{Safe: safe}) // wakes poolrun, which may have slept longer than it wanted
 	switch byKeeper := isAlone || k.poolrun.isStopped(); {
@@ -257,7 +291,11 @@ func (k *keeper) reportContact(wasLost bool) (isLost bool) {
 	case lease.IsGone(): // Watch says so
 		return true
 	case isLost && !wasLost:
-		k.tell(engine.Event{Lost: fmt.Sprintf("its lease could not be renewed: %v", lease.Why())})
+		why := "its lease could not be renewed"
+		if err := lease.Why(); err != nil {
+			why += ": " + err.Error()
+		}
+		k.tell(engine.Event{Lost: why})
 	case !isLost && wasLost:
 		k.tell(engine.Event{Warning: "etcd answers again, and the slot is still held"})
 	}
@@ -304,12 +342,16 @@ func (k *keeper) release(ctx context.Context) error {
 // releasePause is how long the keeper waits after it could not give the slots back.
 const releasePause = time.Second
 
-// keepAlone keeps the slots after poolrun has gone, until nothing runs in them any more, and gives them
-// back.
-func (k *keeper) keepAlone() {
+// leave notes that poolrun has gone.
+func (k *keeper) leave() {
 	k.mutex.Lock()
 	k.isAlone = true
 	k.mutex.Unlock()
+}
+
+// keepAlone keeps the slots after poolrun has gone, until nothing runs in them any more, and gives them
+// back. Slots that could not be adopted are only watched over.
+func (k *keeper) keepAlone() {
 	if command := k.theCommand(); command != nil {
 		if command.pid != k.poolrun.pid {
 			go k.update(func(r *keys.Participant) { r.Orphaned = true; k.note(r, command) })
@@ -318,6 +360,9 @@ func (k *keeper) keepAlone() {
 	}
 	if k.grant.Guarded {
 		guardEnds()
+	}
+	if !k.holds() {
+		return
 	}
 	// It is not renewed any more.
 	for end := engine.Now() + int64(k.grant.Term); ; time.Sleep(releasePause) {

@@ -17,9 +17,12 @@ import (
 
 // A process is one that a pidfd stands for, which never means another process (pidfd_open(2)).
 type process struct {
-	pid, fd  int
+	pid      int
+	fd       int // -1: it has ended before it was opened
 	identity string
 }
+
+func endedProcess(pid int) *process { return &process{pid: pid, fd: -1} }
 
 func openProcess(pid int) (*process, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
@@ -33,22 +36,31 @@ func openProcess(pid int) (*process, error) {
 
 // identify returns what tells the process from every other one, on any machine: the boot, the pid namespace, the pid and
 // when the process was started. A host's name and a pid would not: both are the same again in a container that is
-// started anew. It is "" if that cannot be read.
+// started anew. It is "" if that cannot be read, and without the last part if the process is hidden: hidepid in proc(5).
 func (p *process) identify(fields []string) string {
 	boot, err1 := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	space, err2 := os.Readlink("/proc/self/ns/pid")
-	if errors.Join(err1, err2) != nil || len(fields) <= startField {
+	if errors.Join(err1, err2) != nil {
 		return ""
 	}
-	return fmt.Sprintf("%s/%s/%d/%s", bytes.TrimSpace(boot), space, p.pid, fields[startField])
+	identity := fmt.Sprintf("%s/%s/%d/", bytes.TrimSpace(boot), space, p.pid)
+	if len(fields) > startField {
+		identity += fields[startField]
+	}
+	return identity
 }
 
 // signal sends a signal. A process that has ended gets none, and that is ESRCH.
-func (p *process) signal(n syscall.Signal) error { return unix.PidfdSendSignal(p.fd, n, nil, 0) }
+func (p *process) signal(n syscall.Signal) error {
+	if p.fd < 0 {
+		return unix.ESRCH
+	}
+	return unix.PidfdSendSignal(p.fd, n, nil, 0)
+}
 
 // wait blocks until the process has ended.
 func (p *process) wait() {
-	for {
+	for p.fd >= 0 {
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}}, -1)
 		if n > 0 || err != nil && err != unix.EINTR {
 			return
@@ -59,7 +71,7 @@ func (p *process) wait() {
 // hasEnded reports whether the process has ended. Its parent need not know that yet.
 func (p *process) hasEnded() bool {
 	n, _ := unix.Poll([]unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}}, 0)
-	return n > 0
+	return n > 0 || p.fd < 0
 }
 
 // close closes the pidfd.
@@ -77,7 +89,7 @@ func (p *process) stat() []string {
 // isStopped reports whether the process is stopped, by a signal or by a tracer.
 func (p *process) isStopped() bool {
 	fields := p.stat()
-	return len(fields) > stateField && (fields[stateField] == "T" || fields[stateField] == "t")
+	return p.fd >= 0 && len(fields) > stateField && (fields[stateField] == "T" || fields[stateField] == "t")
 }
 
 // isChildOf reports whether the process is a child of another one.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/poolrun/poolrun/cluster/internal/keys"
@@ -61,7 +62,8 @@ func early(ctx context.Context, wish engine.Wish) (context.Context, context.Canc
 func (p *Pool) Acquire(ctx context.Context, r Request) (*Holding, error) {
 	w := &participant{Pool: p, conditions: conditionsOf(r.Wish), isStopped: r.IsStopped, tell: r.Note}
 	w.place = keys.Place{Priority: r.Priority, Weight: r.Weight, Held: len(w.conditions) > 0}
-	w.record = keys.Participant{Host: p.local.Host, PID: r.PID, User: p.local.User, Command: r.Command, Since: time.Now(), Processes: []string{r.Process}}
+	w.record = keys.Participant{Host: p.local.Host, PID: r.PID, User: p.local.User, Command: r.Command, Since: time.Now()}
+	w.process = r.Process
 	h, err := w.acquire(ctx, r)
 	if h != nil && !h.isNested {
 		go w.cleanUp(true) // the slots are there: nothing has to wait for it
@@ -75,12 +77,14 @@ func (p *Pool) Acquire(ctx context.Context, r Request) (*Holding, error) {
 func (p *participant) cleanUp(isHolder bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), cleanUpLimit)
 	defer cancel()
+	var work sync.WaitGroup
 	if p.waiter != nil {
-		p.waiter.Revoke(ctx)
+		work.Go(func() { p.waiter.Revoke(ctx) })
 	}
 	if p.holder != nil && !isHolder {
-		p.holder.Revoke(ctx)
+		work.Go(func() { p.holder.Revoke(ctx) })
 	}
+	work.Wait()
 }
 
 func (p *participant) acquire(ctx context.Context, r Request) (*Holding, error) {
@@ -209,6 +213,9 @@ func (p *participant) tryAsNewcomer(ctx context.Context, v *view) (slots []int, 
 		if v, err = p.look(ctx, p.key()); err != nil {
 			return nil, 0, now, err
 		}
+		if v.made != now.made {
+			return nil, 0, now, p.fail(pool.ErrDestroyed, nil)
+		}
 	}
 }
 
@@ -277,12 +284,20 @@ func (p *participant) nested(ctx context.Context, v *view, r Request) (*Holding,
 	}
 	for _, kv := range keysOf(answer, 0) {
 		holder := keys.ReadParticipant(kv.Value)
-		if slices.ContainsFunc(holder.Processes, func(process string) bool { return process != "" && slices.Contains(r.Ancestors, process) }) {
+		if slices.ContainsFunc(r.Ancestors, func(ancestor string) bool { return isOneOf(ancestor, holder.Processes) }) {
 			lease := clientv3.LeaseID(kv.Lease)
 			return found(lease, append(leasesIn(r.Held), formatHeld(v.cluster, lease, p.url.Name)))
 		}
 	}
 	return nil, nil
+}
+
+// isOneOf reports whether a process is one of a holder's. Of a hidden one, only the beginning is known.
+func isOneOf(process string, list []string) bool {
+	isHidden := strings.HasSuffix(process, "/")
+	return slices.ContainsFunc(list, func(own string) bool {
+		return process != "" && (own == process || isHidden && strings.HasPrefix(own, process))
+	})
 }
 
 // leasesIn lists what a description names, each once.

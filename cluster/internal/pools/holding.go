@@ -141,7 +141,9 @@ func (h *Holding) watchOnce(ctx context.Context, signal func(n int) error) error
 		return err
 	}
 	for _, kv := range list {
-		h.obey(ctx, kv, signal)
+		if err := h.obey(ctx, kv, signal); err != nil {
+			return err
+		}
 	}
 	if len(list) < len(h.slots) {
 		return errLost
@@ -158,7 +160,9 @@ func (h *Holding) watchOnce(ctx context.Context, signal func(n int) error) error
 				case e.Type == clientv3.EventTypeDelete, clientv3.LeaseID(e.Kv.Lease) != h.lease.ID:
 					return errLost
 				default:
-					h.obey(ctx, e.Kv, signal)
+					if err := h.obey(ctx, e.Kv, signal); err != nil {
+						return err
+					}
 				}
 			}
 		case <-h.lease.Gone():
@@ -196,13 +200,13 @@ func (h *Holding) whyLost(ctx context.Context) error {
 	return nil
 }
 
-// obey signals the command if the record of a slot asks for it, and answers in the same record. The answer can get
-// lost, and a signal that is seen again is only answered again.
-func (h *Holding) obey(ctx context.Context, kv *mvccpb.KeyValue, signal func(n int) error) {
+// obey signals the command if the record of a slot asks for it, and answers in the same record. If it cannot, the
+// watch begins again, and a signal that is seen again is only answered.
+func (h *Holding) obey(ctx context.Context, kv *mvccpb.KeyValue, signal func(n int) error) error {
 	asked := keys.ReadParticipant(kv.Value).Signal
 	slot, err := h.space.SlotOf(string(kv.Key))
 	if err != nil || asked == nil || asked.Done {
-		return
+		return nil
 	}
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
@@ -216,7 +220,7 @@ func (h *Holding) obey(ctx context.Context, kv *mvccpb.KeyValue, signal func(n i
 	}
 	ctx, cancel := context.WithTimeout(ctx, cleanUpLimit)
 	defer cancel()
-	h.update(ctx, []int{slot}, func(r *keys.Participant) {
+	return h.update(ctx, []int{slot}, func(r *keys.Participant) {
 		if r.Signal != nil && r.Signal.ID == asked.ID {
 			r.Signal = &answer
 		}

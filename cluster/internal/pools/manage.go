@@ -91,11 +91,16 @@ func (p *Pool) Resize(ctx context.Context, size int) error {
 
 // Destroy removes a pool that is not in use. It returns ErrInUse if anybody holds a slot or waits for one.
 func (p *Pool) Destroy(ctx context.Context) error {
+	made := int64(0)
 	for r := p.removal(); ; {
 		v, err := p.look(ctx, p.endOfLine())
-		if err != nil {
+		switch {
+		case err != nil:
 			return r.explain(err)
+		case made != 0 && v.made != made:
+			return r.explain(p.fail(pool.ErrDestroyed, nil))
 		}
+		made = v.made
 		if len(v.slots) > 0 || len(v.before) > 0 {
 			return p.fail(pool.ErrInUse, nil)
 		}
@@ -251,7 +256,8 @@ func (p *Pool) Drain(ctx context.Context) error {
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.Is(err, errDrainLost), made != 0 && store.Silent(err):
+		case errors.Is(err, errDrainLost):
+		case made != 0 && (store.Silent(err) || errors.Is(err, pool.ErrDraining)): // which may be by its own last try
 			sleep(ctx, tryAgain)
 		case made != 0 && isNotExist(err):
 			return r.explain(p.fail(pool.ErrDestroyed, nil))
@@ -343,83 +349,104 @@ func (p *Pool) Signal(ctx context.Context, slot, number int) (pid int, err error
 	defer cancel()
 	key := p.space.Slot(slot)
 	events, err := p.store.Watch(watching, key)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = store.ErrSilent
+	}
 	if err != nil {
 		return 0, p.explain(err)
 	}
-	signal := keys.Signal{ID: rand.Text(), Number: number}
-	who, err := p.ask(ctx, key, signal, events)
-	if err == nil && who != nil && !who.Signal.Done {
-		who, err = p.answer(ctx, who, signal, events)
+	asked := &signalRequest{key: key, signal: keys.Signal{ID: rand.Text(), Number: number}, events: events}
+	isHeld, err := p.ask(ctx, asked)
+	if isHeld && err == nil {
+		isHeld, err = asked.await(ctx)
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return 0, p.fail(pool.ErrUnavailable, fmt.Errorf("the machine %s, where slot %d is held, does not answer", who.Host, slot))
+		return 0, p.fail(pool.ErrUnavailable, fmt.Errorf("the machine %s, where slot %d is held, does not answer", asked.holder.Host, slot))
 	case err != nil:
 		return 0, p.explain(err)
-	case who == nil:
+	case !isHeld:
 		return 0, p.fail(pool.ErrFree, fmt.Errorf("slot %d is free", slot))
-	case who.Signal.Error != "":
-		return 0, p.fail(pool.ErrUnavailable, fmt.Errorf("slot %d: %s", slot, who.Signal.Error))
+	case asked.holder.Signal.Error != "":
+		return 0, p.fail(pool.ErrUnavailable, fmt.Errorf("slot %d: %s", slot, asked.holder.Signal.Error))
 	}
-	return who.CommandPID, nil
+	return asked.holder.CommandPID, nil
 }
 
-// ask puts a signal into the record of a slot, and returns the record; nil if the slot is free. Another signal that is
-// not answered yet comes first.
-func (p *Pool) ask(ctx context.Context, key string, signal keys.Signal, events clientv3.WatchChan) (*keys.Participant, error) {
+// A signalRequest asks the engine of a holder to signal its command.
+type signalRequest struct {
+	key    string
+	signal keys.Signal
+	events clientv3.WatchChan // of the key
+
+	since    int64            // the revision that made the key: later, the slot is another's
+	holder   keys.Participant // as it was seen last
+	revision int64            // in which it was asked
+}
+
+// ask puts the signal into the record of the slot, and reports whether that is held. Another signal that is not
+// answered yet comes first.
+func (p *Pool) ask(ctx context.Context, r *signalRequest) (isHeld bool, err error) {
 	for {
-		answer, err := p.do(ctx, func(txn clientv3.Txn) clientv3.Txn { return txn.Then(clientv3.OpGet(key)) })
+		answer, err := p.do(ctx, func(txn clientv3.Txn) clientv3.Txn { return txn.Then(clientv3.OpGet(r.key)) })
 		if err != nil {
-			return nil, err
+			return false, err
 		}
 		list := keysOf(answer, 0)
-		if len(list) == 0 {
-			return nil, nil
+		if len(list) == 0 || r.since != 0 && r.since != list[0].CreateRevision {
+			return false, nil
 		}
-		who := keys.ReadParticipant(list[0].Value)
-		switch {
-		case who.Signal != nil && who.Signal.ID == signal.ID: // by a try whose answer was lost
-			return &who, nil
-		case who.Signal != nil && !who.Signal.Done:
+		r.holder, r.since, r.revision = keys.ReadParticipant(list[0].Value), list[0].CreateRevision, list[0].ModRevision
+		switch pending := r.holder.Signal; {
+		case pending != nil && pending.ID == r.signal.ID: // by a try whose answer was lost
+			r.revision-- // it may be answered already
+			return true, nil
+		case pending != nil && !pending.Done:
 			select {
-			case answer, ok := <-events:
+			case answer, ok := <-r.events:
 				if !ok || answer.Err() != nil {
-					return nil, store.ErrBroken
+					return false, store.ErrBroken
 				}
 			case <-ctx.Done():
-				return &who, ctx.Err()
+				return true, ctx.Err()
 			}
 			continue
 		}
-		who.Signal = &signal
+		record := r.holder
+		record.Signal = &r.signal
 		answer, err = p.do(ctx, func(txn clientv3.Txn) clientv3.Txn {
-			return txn.If(clientv3.Compare(clientv3.ModRevision(key), "=", list[0].ModRevision)).
-				Then(clientv3.OpPut(key, keys.Encode(who), clientv3.WithIgnoreLease()))
+			return txn.If(clientv3.Compare(clientv3.ModRevision(r.key), "=", r.revision)).
+				Then(clientv3.OpPut(r.key, keys.Encode(record), clientv3.WithIgnoreLease()))
 		})
 		if err != nil || answer.Succeeded {
-			return &who, err
+			return true, err
 		}
 	}
 }
 
-// answer waits for the answer to a signal, and returns the record that has it; nil if the slot became free first.
-func (p *Pool) answer(ctx context.Context, who *keys.Participant, signal keys.Signal, events clientv3.WatchChan) (*keys.Participant, error) {
+// await waits for the answer, and reports whether the slot is still held.
+func (r *signalRequest) await(ctx context.Context) (isHeld bool, err error) {
 	for {
 		select {
-		case answer, ok := <-events:
+		case answer, ok := <-r.events:
 			if !ok || answer.Err() != nil {
-				return nil, store.ErrBroken
+				return false, store.ErrBroken
 			}
 			for _, e := range answer.Events {
-				if e.Type == clientv3.EventTypeDelete {
-					return nil, nil
+				if e.Kv.ModRevision <= r.revision {
+					continue
 				}
-				if now := keys.ReadParticipant(e.Kv.Value); now.Signal != nil && now.Signal.ID == signal.ID && now.Signal.Done {
-					return &now, nil
+				if e.Type == clientv3.EventTypeDelete {
+					return false, nil
+				}
+				now := keys.ReadParticipant(e.Kv.Value)
+				if now.Signal != nil && now.Signal.ID == r.signal.ID && now.Signal.Done {
+					r.holder = now
+					return true, nil
 				}
 			}
 		case <-ctx.Done():
-			return who, ctx.Err()
+			return true, ctx.Err()
 		}
 	}
 }

@@ -133,7 +133,7 @@ func TestASignalWithoutAnAnswerIsSentOnce(t *testing.T) {
 	s.must(err)
 	sent := 0
 	for range 2 {
-		h.obey(s.ctx, list[0], func(int) error { sent++; return errors.New("it has ended") })
+		s.must(h.obey(s.ctx, list[0], func(int) error { sent++; return errors.New("it has ended") }))
 		s.must(h.Update(s.ctx, func(r *keys.Participant) {
 			if want := (keys.Signal{ID: "one", Number: 1, Done: true, Error: "it has ended"}); r.Signal == nil || *r.Signal != want || sent != 1 {
 				t.Errorf("sent %d times, and answered %+v", sent, r.Signal)

@@ -13,8 +13,9 @@ import (
 // A participant wants slots of a pool.
 type participant struct {
 	*Pool
-	place  keys.Place
-	record keys.Participant
+	place   keys.Place
+	record  keys.Participant // as a waiter
+	process string           // what poolrun is: see Request
 
 	holder *store.Lease     // for the slots
 	pause  clientv3.LeaseID // in a pool with a delay, for the key that says that a start was made
@@ -117,7 +118,7 @@ func (p *participant) take(ctx context.Context, v *view) (slots []int, fence int
 	}
 	beforeTake(p, v)
 	holder := p.record
-	holder.Place, holder.WaitsFor, holder.Since = p.place.String(), "", time.Now()
+	holder.Place, holder.WaitsFor, holder.Since, holder.Processes = p.place.String(), "", time.Now(), []string{p.process}
 	var puts []clientv3.Op
 	for _, slot := range slots {
 		puts = append(puts, clientv3.OpPut(p.space.Slot(slot), keys.Encode(holder), clientv3.WithLease(p.holder.ID)))

@@ -140,7 +140,7 @@ func (l *Lease) Revoke(ctx context.Context) error {
 
 // RevokeLease revokes a lease that may not exist any more.
 func (s *Store) RevokeLease(ctx context.Context, id clientv3.LeaseID) error {
-	return s.Do(ctx, func(ctx context.Context) error {
+	return s.Within(ctx, func(ctx context.Context) error {
 		_, err := s.etcd.Revoke(ctx, id)
 		if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 			return nil
@@ -158,7 +158,7 @@ func (l *Lease) keep(ctx context.Context) {
 	defer r.close()
 	for wait := l.untilDue(); ; {
 		// Timers stand still while the machine is suspended, and the lease does not. So each wait is a short one.
-		step := l.TTL / 12
+		const step = time.Second
 		select {
 		case <-time.After(min(wait, step)):
 		case <-ctx.Done():

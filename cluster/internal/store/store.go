@@ -63,9 +63,19 @@ func (s *Store) Close() { s.etcd.Close() }
 // each member had a chance. A write whose try got no answer can have been made, and can still be made later.
 // The request must therefore have the same effect if it is made twice, or Do is not for it: see Once.
 func (s *Store) Do(ctx context.Context, request func(context.Context) error) error {
+	return s.try(ctx, len(s.endpoints), request)
+}
+
+// Within makes a request like Do, but not after ctx has ended.
+func (s *Store) Within(ctx context.Context, request func(context.Context) error) error {
+	return s.try(ctx, 0, request)
+}
+
+// try makes a request until ctx ends, but at least so many times.
+func (s *Store) try(ctx context.Context, least int, request func(context.Context) error) error {
 	var known silence
 	for try := 1; ; try++ {
-		err := s.once(ctx, try <= len(s.endpoints), request)
+		err := s.once(ctx, try <= least, request)
 		switch {
 		case ctx.Err() == context.Canceled:
 			return ctx.Err()
@@ -75,7 +85,7 @@ func (s *Store) Do(ctx context.Context, request func(context.Context) error) err
 		if now := s.reason(err); now.isKnown || !known.isKnown {
 			known = now
 		}
-		if ctx.Err() != nil && try >= len(s.endpoints) {
+		if ctx.Err() != nil && try >= least {
 			if !known.isKnown {
 				known = s.ask()
 			}
