@@ -28,10 +28,10 @@ func newFarPool(t *testing.T, cluster *etcdtest.Cluster) (s *stage, far *Pool, p
 	return s, far, proxy
 }
 
-// loseAnswer calls a function whose first request is made, but gets no answer in the time that a try has.
+// loseAnswer calls a function whose first request is made, but gets no answer in the time that a try has, 2 s.
 func loseAnswer(proxy *etcdtest.Proxy, call func()) {
 	proxy.SetRoundTrip(3 * time.Second)
-	time.AfterFunc(1800*time.Millisecond, func() { proxy.SetRoundTrip(0) })
+	time.AfterFunc(2200*time.Millisecond, func() { proxy.SetRoundTrip(0) })
 	call()
 }
 
