@@ -104,10 +104,10 @@ func (a *agent) serve() {
 	if a.adoption != nil {
 		select {
 		case <-a.adoption.done:
+			if a.adoption.err != nil && !k.poolrun.hasEnded() { // poolrun has another engine
+				return
+			}
 		case <-time.After(a.adoption.term):
-		}
-		if a.adoption.err != nil && !k.poolrun.hasEnded() { // poolrun has another engine
-			return
 		}
 	}
 	k.keepAlone()
