@@ -66,7 +66,7 @@ func (p *Pool) commandAmongAncestors() (ledger.Ref, error) {
 // mayBeAncestor reports whether the process that commandOf names is still the one that it was. A shell
 // that holds slots by a descriptor also has to have that open still: it can have handed it to a child.
 // below is when its child on the way to this process started: it can have started a child before it
-// got its slots.
+// got its slots. Of one that it has started in the same tick, of 10 ms, that is not known.
 func (p *Pool) mayBeAncestor(rec *ledger.Participant, below uint64) bool {
 	if rec.Descriptor.Load() == 0 {
 		return p.commandMayRun(rec)

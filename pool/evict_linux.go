@@ -67,10 +67,12 @@ func (p *Pool) signal(slot int, n syscall.Signal) (pid int, err error) {
 		defer unix.Close(fd)
 		var path bare.StatPath
 		if process, ok := bare.ReadProcess(path.Of(int32(pid))); ok && process.Start <= latest {
-			if !p.takesPart(int32(pid), process.Parent) {
-				return 0, &Error{p.name, ErrPermission, fmt.Errorf("process %d does not show that it holds slot %d, and the ledger may lie", pid, slot)}
+			if err = unix.PidfdSendSignal(fd, 0, nil, 0); err == nil { // the kernel lets this user signal it
+				if !p.takesPart(int32(pid), process.Parent) {
+					return 0, &Error{p.name, ErrPermission, fmt.Errorf("process %d does not show that it holds slot %d, and the ledger may lie", pid, slot)}
+				}
+				err = unix.PidfdSendSignal(fd, n, nil, 0)
 			}
-			err = unix.PidfdSendSignal(fd, n, nil, 0)
 		} else if err = unix.PidfdSendSignal(fd, 0, nil, 0); ok || err != unix.EPERM { // not hidden (hidepid in proc(5))
 			return 0, ended
 		}
