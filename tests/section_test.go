@@ -209,7 +209,7 @@ func TestSectionsAndNestedCalls(t *testing.T) {
 		name := newPool(t, 1)
 		cmd := section(t, shell, inherit, name, `
 			( exec 9<&-; until [ -e held ]; do sleep 0.01; done; poolrun -p NAME -n true; echo stranger $?; until [ -e end ]; do sleep 0.01; done ) &
-			sleep 0.02 # the kernel notes starts in units of 10 ms
+			while [ "$(cut -d' ' -f22 /proc/$!/stat)" = "$(cut -d' ' -f22 /proc/self/stat)" ]; do :; done # until another tick
 			ACQUIRE || exit; : >held
 			until [ -e told ]; do sleep 0.01; done
 			poolrun -p NAME -n sh -c 'echo inside $POOLRUN_SLOT'

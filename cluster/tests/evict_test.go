@@ -37,8 +37,9 @@ func TestSignalsAtTheSameTimeAllArrive(t *testing.T) {
 		script += fmt.Sprintf("trap 'echo %s >>%s' %[1]s; ", name, file)
 	}
 	cmd, child := startScript(t, url, script+"trap 'exit 3' TERM; ready; while :; do sleep 0.01; done")
-	agent := agentOf(t, cmd)
-	signalAll(t, syscall.SIGSTOP, agent) // it finds them all when it goes on
+	signalAll(t, syscall.SIGSTOP, cmd.Process.Pid) // there is no agent meanwhile, and the next one finds one signal at a time
+	waitForState(t, 'T', cmd.Process.Pid)
+	kill(t, agentOf(t, cmd))
 	var evicts []*exec.Cmd
 	for _, name := range all {
 		evicts = append(evicts, mustStart(t, poolrun(t, "evict", url, "--slot", "0", "--signal", name)))
@@ -47,7 +48,7 @@ func TestSignalsAtTheSameTimeAllArrive(t *testing.T) {
 		agent := agentOf(t, evict)
 		eventually(t, "a connection to etcd", func() bool { return isConnected(agent) })
 	}
-	signalAll(t, syscall.SIGCONT, agent)
+	signalAll(t, syscall.SIGCONT, cmd.Process.Pid)
 	wantExit(t, 0, evicts...)
 	mustRun(t, "evict", url, "--slot", "0")
 	wantExit(t, 3, cmd)

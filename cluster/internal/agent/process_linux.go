@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -38,17 +39,25 @@ func openProcess(pid int) (*process, error) {
 // when the process was started. A host's name and a pid would not: both are the same again in a container that is
 // started anew. It is "" if that cannot be read, and without the last part if the process is hidden: hidepid in proc(5).
 func (p *process) identify(fields []string) string {
-	boot, err1 := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	space, err2 := os.Readlink("/proc/self/ns/pid")
-	if errors.Join(err1, err2) != nil {
+	if pidSpace() == "" {
 		return ""
 	}
-	identity := fmt.Sprintf("%s/%s/%d/", bytes.TrimSpace(boot), space, p.pid)
+	identity := fmt.Sprintf("%s/%d/", pidSpace(), p.pid)
 	if len(fields) > startField {
 		identity += fields[startField]
 	}
 	return identity
 }
+
+// pidSpace is what a pid is unique in, at any moment: the boot and the pid namespace.
+var pidSpace = sync.OnceValue(func() string {
+	boot, err1 := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	namespace, err2 := os.Readlink("/proc/self/ns/pid")
+	if errors.Join(err1, err2) != nil {
+		return ""
+	}
+	return string(bytes.TrimSpace(boot)) + "/" + namespace
+})
 
 // signal sends a signal. A process that has ended gets none, and that is ESRCH.
 func (p *process) signal(n syscall.Signal) error {

@@ -328,7 +328,7 @@ func (p *participant) hold(slots []int, fence int64, v *view, r Request) *Holdin
 	}
 	return &Holding{
 		Pool: p.Pool, lease: p.holder, slots: slots, fence: fence, record: v.record, made: v.made,
-		held: strings.Join(append(others, own), " "), obeyed: map[string]keys.Signal{},
+		held: strings.Join(append(others, own), " "),
 	}
 }
 

@@ -49,7 +49,7 @@ func (p *Pool) Adopt(g engine.Grant) (*Holding, error) {
 	}
 	h := &Holding{
 		Pool: p, lease: p.store.Adopt(id, g.Term, g.Safe), slots: g.Slots, fence: g.Fence, made: g.Made, held: g.Held,
-		record: keys.Pool{Size: g.Size, Lease: g.Term, Keep: g.Keep}, obeyed: map[string]keys.Signal{},
+		record: keys.Pool{Size: g.Size, Lease: g.Term, Keep: g.Keep},
 	}
 	return h, nil
 }
@@ -215,6 +215,9 @@ func (h *Holding) obey(ctx context.Context, kv *mvccpb.KeyValue, signal func(n i
 		answer = keys.Signal{ID: asked.ID, Number: asked.Number, Done: true}
 		if err := signal(asked.Number); err != nil {
 			answer.Error = err.Error()
+		}
+		if h.obeyed == nil {
+			h.obeyed = map[string]keys.Signal{}
 		}
 		h.obeyed[asked.ID] = answer
 	}

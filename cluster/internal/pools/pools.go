@@ -6,8 +6,8 @@
 // ends what the process was.
 //
 // Read the files in this order: pools.go, view.go and take.go have the limit and the order; join.go, wait.go
-// and acquire.go the line; holding.go what a holder does. manage.go and status.go are for those who look
-// after a pool.
+// and acquire.go the line; holding.go what a holder does. manage.go, evict.go and status.go are for those
+// who look after a pool.
 package pools
 
 import (

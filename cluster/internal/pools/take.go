@@ -47,7 +47,7 @@ func (p *participant) grantHolder(ctx context.Context, ttl time.Duration) error 
 	return nil
 }
 
-// inBackground does what makes less of a mess, and for which nothing has to wait.
+// inBackground gives something back for which nothing has to wait. What is not given back runs out.
 func (p *participant) inBackground(f func(context.Context)) {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), cleanUpLimit)

@@ -165,7 +165,7 @@ func (l *Lease) keep(ctx context.Context) {
 			return
 		}
 		if wait > step {
-			wait = min(wait-step, l.untilDue())
+			wait = l.untilDue()
 			continue
 		}
 		sent := engine.Now()
