@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/poolrun/poolrun/cluster/internal/keys"
 	"github.com/poolrun/poolrun/cluster/internal/store"
@@ -22,7 +23,8 @@ type Holding struct {
 	record   keys.Pool
 	made     int64 // the revision that made the pool
 	held     string
-	isNested bool // the slots are those of an ancestor
+	isNested bool        // the slots are those of an ancestor
+	released atomic.Bool // they are being given back
 
 	mutex  sync.Mutex             // of changes of the records
 	obeyed map[string]keys.Signal // the answers to signals, by ID
@@ -64,6 +66,7 @@ func (h *Holding) IsNested() bool { return h.isNested }
 func (h *Holding) Release(ctx context.Context) error {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
+	h.released.Store(true)
 	return h.explain(h.lease.Revoke(ctx))
 }
 
@@ -112,13 +115,15 @@ func (h *Holding) read(ctx context.Context, slots []int) (list []*mvccpb.KeyValu
 // errLost means that slots are not held any more.
 var errLost = errors.New("etcd does not know the slot's lease any more")
 
-// Watch watches the slots until ctx ends, or until they are not held any more: then it returns errLost. If the
-// pool was destroyed, it returns nil. signal is called for a signal that the command is to get; its error is
+// Watch watches the slots until ctx ends, or until they are not held any more: then it returns errLost. If they
+// were given back, or the pool was destroyed, it returns nil. signal is called for a signal that the command is to get; its error is
 // passed on to whoever has sent it.
 func (h *Holding) Watch(ctx context.Context, signal func(n int) error) error {
 	for ctx.Err() == nil {
 		err := h.watchOnce(ctx, signal)
 		switch {
+		case errors.Is(err, errLost) && h.released.Load():
+			return nil
 		case errors.Is(err, errLost):
 			return h.whyLost(ctx)
 		case err != nil:
